@@ -1,0 +1,109 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { credentials } from "@grpc/grpc-js";
+import { type EmbeddedEtcd, type EmbeddedEtcdOptions, startEmbeddedEtcd } from "../../server/adapters/etcd/embedded.ts";
+import { KVClient, LeaseClient, RangeRequest } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+
+/** An etcd for one test file: in a folder of its own, which goes with it. */
+export interface TestEtcd extends AsyncDisposable {
+  /** "127.0.0.1:port", the same after a restart. */
+  readonly endpoint: string;
+  readonly pid: number;
+  /** Kills it as a crash does, and resolves when it is gone. */
+  kill9(): Promise<void>;
+  /** Starts it again, on the same port and with the same data. */
+  start(): Promise<void>;
+  /** How many keys start with `prefix`; absent: how many there are. */
+  countKeys(prefix?: string): Promise<number>;
+  countLeases(): Promise<number>;
+}
+
+/** Starts the pinned etcd, building it first where that has not been done. */
+export async function startEtcd(
+  options: Pick<EmbeddedEtcdOptions, "quotaBytes" | "historyKept" | "flags"> = {},
+): Promise<TestEtcd> {
+  const dataDir = await mkdtemp(join(tmpdir(), "holdfast-etcd-"));
+  const binary = await toolPath("etcd");
+  try {
+    const start = (clientPort: number) => startEmbeddedEtcd({ ...options, binary, dataDir, clientPort });
+    return new Running(await start(0), start, dataDir);
+  } catch (error) {
+    await rm(dataDir, { recursive: true });
+    throw error;
+  }
+}
+
+/** Path of a tool that `tools/build.sh` builds: "etcd", "etcdctl", "etcdutl" or "grpcurl". */
+export function toolPath(name: string): Promise<string> {
+  const script = new URL("../../tools/build.sh", import.meta.url).pathname;
+  return new Promise((resolve, reject) => {
+    const child = spawn(script, [name], { stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    child.once("error", reject);
+    child.once("close", (code) => {
+      if (code === 0) resolve(output.trimEnd().split("\n").at(-1)!);
+      else reject(new Error(`tools/build.sh ${name} ended with exit code ${code}`));
+    });
+  });
+}
+
+class Running implements TestEtcd {
+  readonly endpoint: string;
+  readonly #start: (port: number) => Promise<EmbeddedEtcd>;
+  readonly #dataDir: string;
+  readonly #kv: KVClient;
+  readonly #lease: LeaseClient;
+  #etcd: EmbeddedEtcd;
+
+  constructor(etcd: EmbeddedEtcd, start: (port: number) => Promise<EmbeddedEtcd>, dataDir: string) {
+    this.endpoint = etcd.endpoint;
+    this.#etcd = etcd;
+    this.#start = start;
+    this.#dataDir = dataDir;
+    const options = { "grpc.initial_reconnect_backoff_ms": 50, "grpc.max_reconnect_backoff_ms": 200 };
+    this.#kv = new KVClient(this.endpoint, credentials.createInsecure(), options);
+    this.#lease = new LeaseClient(this.endpoint, credentials.createInsecure(), options);
+  }
+
+  get pid(): number {
+    return this.#etcd.pid;
+  }
+
+  async kill9(): Promise<void> {
+    process.kill(this.#etcd.pid, "SIGKILL");
+    await this.#etcd.stop();
+  }
+
+  async start(): Promise<void> {
+    this.#etcd = await this.#start(Number(this.endpoint.split(":")[1]));
+  }
+
+  countKeys(prefix = ""): Promise<number> {
+    const key = Buffer.from(prefix || "\0");
+    const rangeEnd = Buffer.from(prefix ? `${prefix.slice(0, -1)}${successor(prefix.at(-1)!)}` : "\0");
+    const request = RangeRequest.fromPartial({ key, rangeEnd, countOnly: true });
+    return new Promise((resolve, reject) => {
+      this.#kv.range(request, (error, response) => (error ? reject(error) : resolve(Number(response.count))));
+    });
+  }
+
+  countLeases(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#lease.leaseLeases({}, (error, response) => (error ? reject(error) : resolve(response.leases.length)));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#kv.close();
+    this.#lease.close();
+    await this.#etcd.stop();
+    await rm(this.#dataDir, { recursive: true });
+  }
+}
+
+const successor = (character: string) => String.fromCharCode(character.charCodeAt(0) + 1);
