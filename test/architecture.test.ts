@@ -1,0 +1,135 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const root = resolve(import.meta.dirname, "..");
+
+interface Rule {
+  /** The files it is about: all whose path begins with this. The first rule that fits a file is the file's. */
+  readonly about: string;
+  /** What they may import: a path, a package or "node:"; one that ends in "/" or ":" stands for all below it. */
+  readonly may: readonly string[];
+}
+
+const toolkit = ["node:", "vitest", "fast-check"];
+
+const rules: readonly Rule[] = [
+  { about: "server/core/", may: ["server/core/"] },
+  { about: "server/ports/", may: ["server/core/", "server/ports/"] },
+  { about: "server/engine/", may: ["server/core/", "server/ports/", "server/engine/"] },
+  ...adapter("etcd", ["@grpc/grpc-js", "@bufbuild/protobuf", "server/gen/"]),
+  ...adapter("grpc", ["@grpc/grpc-js", "@bufbuild/protobuf", "server/gen/"]),
+  ...adapter("http", []),
+  ...adapter("memory", []),
+  ...adapter("telemetry", ["@opentelemetry/"]),
+  { about: "server/gen/", may: ["server/gen/", "@bufbuild/protobuf/wire", "@grpc/grpc-js"] },
+  { about: "server/main.ts", may: ["server/config.ts", "server/clock.ts", "server/entropy.ts", ...wired(), "node:"] },
+  // What main.ts is made of: config, clock, entropy.
+  { about: "server/", may: ["server/ports/", "node:"] },
+  {
+    about: "clients/typescript/src/gen/",
+    may: ["clients/typescript/src/gen/", "@bufbuild/protobuf/wire", "@grpc/grpc-js"],
+  },
+  {
+    about: "clients/typescript/src/",
+    may: ["clients/typescript/src/", "@grpc/grpc-js", "@bufbuild/protobuf/wire", "node:"],
+  },
+  { about: "clients/typescript/test/", may: ["clients/typescript/", "server/", "test/", "@grpc/grpc-js", ...toolkit] },
+  // The one command that runs a server; every other is a client like any other.
+  { about: "clients/cli/server-command.ts", may: ["clients/cli/", "server/main.ts", "server/config.ts", "commander"] },
+  { about: "clients/cli/", may: ["clients/cli/", "clients/typescript/src/index.ts", "commander", "node:"] },
+  { about: "demo/", may: ["demo/", "clients/typescript/src/index.ts", "server/adapters/etcd/embedded.ts", "node:"] },
+];
+
+function adapter(name: string, libraries: readonly string[]): readonly Rule[] {
+  const folder = `server/adapters/${name}/`;
+  return [{ about: folder, may: [folder, "server/core/", "server/ports/", "server/engine/", "node:", ...libraries] }];
+}
+
+/** What an entry point puts together: the parts, but neither their libraries nor generated code. */
+function wired(): readonly string[] {
+  return ["server/core/", "server/ports/", "server/engine/", "server/adapters/"];
+}
+
+/** Every import of a source text: static, re-exporting, for its effect, dynamic, of types. */
+function importsOf(source: string): string[] {
+  const statements = /^\s*(?:import|export)\s(?:[^"';]*?\sfrom\s*)?"([^"]+)"|\bimport\(\s*"([^"]+)"/gm;
+  return [...source.matchAll(statements)].map((match) => match[1] ?? match[2]!);
+}
+
+/** An import of `file` as rules name it: the path from the top of the project, or the package. */
+function target(file: string, specifier: string): string {
+  return specifier.startsWith(".") ? relative(root, resolve(root, dirname(file), specifier)) : specifier;
+}
+
+/** What is wrong with the imports of a file, one line each. */
+function violations(file: string, source: string): string[] {
+  const rule = rules.find(({ about }) => file.startsWith(about));
+  if (rule === undefined) return [];
+  const allowed = (to: string) =>
+    rule.may.some((may) => to === may || (/[/:]$/.test(may) && to.startsWith(may)) || isPackage(may, to));
+  return importsOf(source)
+    .map((specifier) => target(file, specifier))
+    .filter((to) => !allowed(to))
+    .map((to) => `${file} imports ${to}; files in ${rule.about} may import ${rule.may.join(", ")}`);
+}
+
+const isPackage = (may: string, to: string) => !/[/:]$/.test(may) && !may.endsWith(".ts") && to.startsWith(`${may}/`);
+
+function sources(folder: string): string[] {
+  const path = join(root, folder);
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.includes("node_modules"))
+    .map((name) => join(folder, name));
+}
+
+/** Source without comments, so that a word in one does not count. */
+function code(file: string): string {
+  return readFileSync(join(root, file), "utf8").replace(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*$/gm, "");
+}
+
+describe("the shape of the code", () => {
+  const files = ["server", "clients", "demo"].flatMap(sources);
+
+  it("lets each file import only what its layer may know", () => {
+    expect(files.flatMap((file) => violations(file, code(file)))).toEqual([]);
+  });
+
+  it("has a rule for every folder of the server", () => {
+    const adapters = sources("server/adapters").filter(
+      (file) => !rules.some(({ about }) => about !== "server/" && file.startsWith(about)),
+    );
+    expect(adapters).toEqual([]);
+  });
+
+  it("keeps clocks, timers, chance, waiting and Node out of the decisions", () => {
+    const ambient =
+      /\b(?:await|async|Promise|Buffer|process|console|performance|setTimeout|setInterval|setImmediate|queueMicrotask|crypto|fetch)\b(?!["':-])|\bDate\.now|\bnew Date\b|\bMath\.random/;
+    const found = [...sources("server/core"), ...sources("server/ports"), ...sources("server/engine")].flatMap((file) =>
+      code(file)
+        .split("\n")
+        .filter((line) => ambient.test(line))
+        .map((line) => `${file}: ${line.trim()}`),
+    );
+    expect(found).toEqual([]);
+  });
+
+  it("would notice", () => {
+    const planted = [
+      'import "node:fs";',
+      'import type {\n  Store,\n} from "../ports/store.ts";',
+      'export * from "../engine/engine.ts";',
+      'const late = await import("@grpc/grpc-js");',
+      'import { a } from "./lock-table.ts";',
+    ].join("\n");
+    expect(violations("server/core/planted.ts", planted).map((line) => line.split(";")[0])).toEqual([
+      "server/core/planted.ts imports node:fs",
+      "server/core/planted.ts imports server/ports/store.ts",
+      "server/core/planted.ts imports server/engine/engine.ts",
+      "server/core/planted.ts imports @grpc/grpc-js",
+    ]);
+    expect(violations("clients/cli/ls.ts", 'import { x } from "../../server/main.ts";')).toHaveLength(1);
+    expect(violations("server/adapters/grpc/x.ts", 'import { x } from "../etcd/index.ts";')).toHaveLength(1);
+  });
+});
