@@ -1,0 +1,54 @@
+# Everything that is done with this project starts here: `make help`.
+# Needs Node 20 or newer with npm, Go 1.26 or newer (older ones from 1.21 fetch it), git, and nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Tools of pinned versions, Node itself among them, come from npm.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+installed := node_modules/.installed-by-make
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: $(installed) ## Start a server with an etcd of its own; ARGS="..." for its flags (holdfast server --help)
+	@exec node clients/cli/main.ts server $(ARGS)
+
+.PHONY: test
+test: $(installed) ## Run the checks and every test; the last line counts them
+	@exec node scripts/test.ts
+
+.PHONY: check
+check: $(installed) ## Run what needs no test: types, lint, format, generated code, protos, dead code
+	@exec node scripts/check.ts
+
+.PHONY: demo
+demo: $(installed) ## Sell 300 pieces to 1,000 buyers, some of them killed or paused while they hold the lock
+	@exec node demo/main.ts
+
+.PHONY: bench
+bench: $(installed) ## Measure against etcd's own locks; writes bench/RESULTS.md
+	@exec node bench/main.ts $(ARGS)
+
+.PHONY: generate
+generate: $(installed) ## Write the code that is generated from proto/ again
+	@exec node scripts/generate.ts
+
+.PHONY: format
+format: $(installed) ## Format sources and protos, and apply the linter's safe fixes
+	@biome check --write .
+	@buf format -w proto
+
+.PHONY: clean
+clean: ## Remove what can be made again: packages, built tools, caches (not .data, the locks of `make run`)
+	rm -rf node_modules clients/*/node_modules .cache coverage
+
+# npm ci would insist on packages for platforms that no registry has to serve; install leaves the lock as it is.
+$(installed): package.json package-lock.json .npmrc clients/typescript/package.json
+	npm install --no-audit --no-fund --loglevel=error
+	@touch $@

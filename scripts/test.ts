@@ -1,0 +1,60 @@
+/**
+ * Runs the checks and every test of every part: `node scripts/test.ts`. What fails does not keep the rest from
+ * running. The last line counts all of it together.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { runChecks, type Tally } from "./checks.ts";
+
+const root = resolve(import.meta.dirname, "..");
+const oneFailure: Tally = { passed: 0, failed: 1, skipped: 0 };
+
+/** Builds what the tests start: minutes in a fresh clone, nothing afterwards. */
+function buildTools(): Tally {
+  const failed = ["etcd", "grpcurl"].filter((tool) => run("tools/build.sh", [tool]) !== 0);
+  for (const tool of failed) console.log(`FAILED  tools/build.sh ${tool}`);
+  return { passed: 0, failed: failed.length, skipped: 0 };
+}
+
+/** Everything that vitest.config.ts includes: server, TypeScript client, command line, end to end. */
+function runVitest(): Tally {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-test-"));
+  try {
+    const report = join(folder, "vitest.json");
+    const status = run("vitest", ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
+    const tally = readReport(report);
+    // A file that does not load, or an error outside of every test, fails the run and no test.
+    return tally.failed === 0 && (status !== 0 || tally.passed === 0) ? { ...tally, failed: 1 } : tally;
+  } catch (error) {
+    console.log(`FAILED  vitest left no report: ${error}`);
+    return oneFailure;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function readReport(path: string): Tally {
+  const report = JSON.parse(readFileSync(path, "utf8"));
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
+
+function run(command: string, args: readonly string[]): number | null {
+  // What a suite says goes out as it says it; it reads nothing.
+  return spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] }).status;
+}
+
+function sum(tallies: readonly Tally[], what: keyof Tally): number {
+  return tallies.reduce((total, tally) => total + tally[what], 0);
+}
+
+const tallies = [runChecks(), buildTools(), runVitest()];
+const skipped = sum(tallies, "skipped");
+const failed = sum(tallies, "failed");
+console.log(`\n${sum(tallies, "passed")} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+if (failed > 0) process.exitCode = 1;
