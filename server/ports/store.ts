@@ -1,4 +1,8 @@
-import type { ClaimRecord, ServerRecord, SessionRecord } from "../core/records.ts";
+import type { Change, Snapshot } from "../core/entry.ts";
+import type { CommitOutcome, Operation } from "../core/operation.ts";
+
+export type { Change, ClaimEntry, Entry, ServerEntry, SessionEntry, Snapshot } from "../core/entry.ts";
+export type { CommitOutcome, Guard, Operation, StoredValue, Write } from "../core/operation.ts";
 
 /**
  * What the decisions need of etcd. Keys are those of `core/keys.ts`, below a prefix that only the adapter
@@ -52,71 +56,6 @@ export interface Feed {
   /** Everything up to `revision` has been delivered. */
   progress(revision: number): void;
 }
-
-export interface Snapshot {
-  readonly revision: number;
-  readonly entries: readonly Entry[];
-}
-
-/** A key and its value, as etcd has them. */
-export type Entry = SessionEntry | ClaimEntry | ServerEntry;
-
-interface EntryOf<Value> {
-  readonly key: string;
-  readonly record: Value;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  /** The lease it is bound to; 0n: none. */
-  readonly lease: bigint;
-}
-export interface SessionEntry extends EntryOf<SessionRecord> {
-  readonly kind: "session";
-}
-export interface ClaimEntry extends EntryOf<ClaimRecord> {
-  readonly kind: "claim";
-}
-export interface ServerEntry extends EntryOf<ServerRecord> {
-  readonly kind: "server";
-}
-
-export type Change =
-  | { readonly kind: "put"; readonly entry: Entry }
-  | { readonly kind: "delete"; readonly key: string };
-
-/** Writes that happen together, if all guards hold. */
-export interface Operation {
-  readonly guards: readonly Guard[];
-  readonly writes: readonly Write[];
-}
-
-export type Guard =
-  /** The key does not exist. */
-  | { readonly kind: "absent"; readonly key: string }
-  /** The key exists and was last written in this revision. */
-  | { readonly kind: "modified"; readonly key: string; readonly revision: number }
-  /** The key exists and was created in this revision. */
-  | { readonly kind: "created"; readonly key: string; readonly revision: number }
-  /** No key that starts with `prefix` was written after this revision. */
-  | { readonly kind: "quiet"; readonly prefix: string; readonly revision: number };
-
-export type Write =
-  | { readonly kind: "put"; readonly key: string; readonly value: StoredValue; readonly lease: bigint }
-  | { readonly kind: "delete"; readonly key: string };
-
-export type StoredValue =
-  | { readonly kind: "session"; readonly record: SessionRecord }
-  | { readonly kind: "claim"; readonly record: ClaimRecord }
-  | { readonly kind: "server"; readonly record: ServerRecord };
-
-export type CommitOutcome =
-  /** Decided, in this revision or before it; `applied[i]` says whether operation `i` was. */
-  | { readonly kind: "decided"; readonly revision: number; readonly applied: readonly boolean[] }
-  /** etcd is over its quota and refused a transaction with a put. Nothing was written, nor will be. */
-  | { readonly kind: "no-space" }
-  /** A put named a lease that is gone. Nothing was written, nor will be. */
-  | { readonly kind: "lease-not-found" }
-  /** No answer, or one that says nothing: it may have been applied, or may be up to 20 s later. */
-  | { readonly kind: "unknown" };
 
 export type LeaseOutcome =
   | { readonly kind: "granted"; readonly lease: bigint; readonly ttlSeconds: number }

@@ -1,0 +1,50 @@
+import type { SessionEvent } from "./frames.ts";
+import type { PendingOperation } from "./group-commit.ts";
+import type { LockTable, TableDelta } from "./lock-table.ts";
+import type { Reason } from "./reason.ts";
+
+/** What every server bounds, so that no client can exhaust what others need (P9). */
+export interface Limits {
+  /** The longest TTL a session may ask for, in milliseconds. */
+  readonly maxTtlMs: number;
+  /** Live claims of a session; one on n locks counts n times. */
+  readonly maxClaimsPerSession: number;
+  /** Waiting claims on one lock. */
+  readonly maxWaitersPerLock: number;
+  /** How often a thread of control may hold one lock at a time. */
+  readonly maxReentryDepth: number;
+}
+
+/** What happened to a claim or a session, for those who measure. Never decides anything. */
+export type SessionNote =
+  | { readonly kind: "session.opened"; readonly resumed: boolean }
+  | { readonly kind: "session.ended"; readonly reason: Reason }
+  | { readonly kind: "claim.granted"; readonly mode: string; readonly waitedMs: number; readonly reentered: boolean }
+  | { readonly kind: "claim.denied"; readonly reason: Reason; readonly waitedMs: number }
+  | { readonly kind: "claim.released" }
+  | { readonly kind: "claim.lost"; readonly reason: Reason };
+
+/** What a session needs done: everything it causes goes through here, and so does its time. */
+export interface SessionHost {
+  readonly serverId: string;
+  readonly table: LockTable;
+  readonly limits: Limits;
+  /** Monotonic milliseconds. */
+  nowMs(): number;
+  /** Milliseconds since 1970, for people. */
+  wallMs(): number;
+  after(delayMs: number, then: () => void): void;
+  submit(operation: PendingOperation): void;
+  /** Calls back when the table is as new as etcd was at this call, or with `false` if etcd does not answer. */
+  barrier(then: (current: boolean) => void): void;
+  /** Calls back when the table has reached a revision; at once if it has. */
+  whenTable(revision: number, then: () => void): void;
+  /** Acts on what a claim given up through this server has let in. */
+  letIn(delta: TableDelta): void;
+  /** Sends over the session's stream, if it has one. */
+  send(stream: unknown, event: SessionEvent): void;
+  revokeLease(lease: bigint): void;
+  /** Looks for a deadlock around a claim that waits now. */
+  lookForDeadlock(): void;
+  note(note: SessionNote): void;
+}

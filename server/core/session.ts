@@ -1,0 +1,635 @@
+import { Bump, EndSession, EnterQueues, ExpelClaim, ReleaseClaim, UpdateValue } from "./claim-operations.ts";
+import type { Acquire, Command, LockSpec, SessionClaim, SessionEvent } from "./frames.ts";
+import { sessionKey } from "./keys.ts";
+import type { TableSession } from "./lock-table.ts";
+import type { Guard, Settled } from "./operation.ts";
+import { type Leaving, OwnClaim, sameAcquire, sameBytes } from "./own-claim.ts";
+import type { Claim, Seat } from "./queue.ts";
+import type { Reason } from "./reason.ts";
+import type { SessionRecord } from "./records.ts";
+import { findBase } from "./reentry.ts";
+import type { SessionHost } from "./session-host.ts";
+import { viewHolders } from "./views.ts";
+
+/** How often a try whose guard failed is tried again before it enters the queue like any other claim. */
+const MAX_TRIES = 5;
+
+type Refusal = { readonly reason: Reason; readonly message: string; readonly lock: string };
+
+/**
+ * A session on the server that has its stream, or had it last: what its client asked for, what was answered,
+ * and what etcd is being asked. The table alone says what is held; this says who has been told.
+ *
+ * Phases: `open`, then `ending` (its key is being deleted: nothing is granted or answered any more), then
+ * `over` (the key is gone, or another server or attempt has it).
+ */
+export class Session {
+  readonly id: string;
+  readonly lease: bigint;
+  readonly record: SessionRecord;
+  readonly host: SessionHost;
+  /** The mod revision of its key as this object wrote it, seen in the table: it guards all that is decided here. */
+  epoch: number;
+  /** When nothing has proven the client alive for too long (DESIGN 4.7). Monotonic milliseconds. */
+  deadlineMs: number;
+  /** Who is told. `undefined`: nobody now, or `opened` has not been sent. */
+  stream: unknown;
+  readonly claims = new Map<bigint, OwnClaim>();
+  /** Why it is ending, once it is. */
+  ending: { readonly reason: Reason; readonly message: string } | undefined;
+  private over = false;
+  private lastClaimId = 0n;
+  private claimCount = 0;
+  private bumping = false;
+  private unsettled: { readonly epoch: number; readonly then: () => void }[] = [];
+
+  constructor(host: SessionHost, entry: TableSession, deadlineMs: number) {
+    this.host = host;
+    this.id = entry.id;
+    this.lease = entry.lease;
+    this.record = entry.record;
+    this.epoch = entry.modRevision;
+    this.deadlineMs = deadlineMs;
+    for (const claim of host.table.claimsOfSession(entry.id)) this.takeOver(claim);
+  }
+
+  get isOpen(): boolean {
+    return !this.over && this.ending === undefined;
+  }
+
+  get isOver(): boolean {
+    return this.over;
+  }
+
+  epochGuard(): Guard {
+    return { kind: "modified", key: sessionKey(this.id), revision: this.epoch };
+  }
+
+  /** A claim that was there before this server had the session: it may be granted, but not denied, until it is asked for. */
+  private takeOver(claim: Claim): void {
+    const seat = claim.seats[0];
+    if (seat === undefined) return;
+    const own = new OwnClaim(
+      {
+        kind: "acquire",
+        claimId: claim.id,
+        locks: claim.seats.map((each) => each.spec),
+        waitMs: undefined,
+        reentryId: claim.reentryId,
+        purpose: seat.record.purpose,
+        value: seat.record.value,
+      },
+      false,
+      this.host.nowMs(),
+    );
+    own.seen = claim;
+    own.progress = "sent";
+    if (claim.stage === "given-up") own.leaving = { by: "client" };
+    this.claims.set(claim.id, own);
+    this.claimCount += claim.seats.length;
+  }
+
+  /** From here on the client is told what happens; `opened` has just told it of `listClaims()`. */
+  attach(stream: unknown): void {
+    this.stream = stream;
+    for (const own of this.claims.values()) if (own.seen?.held && own.leaving === undefined) own.granted = true;
+  }
+
+  /** All its live claims, in order of claim id, as `opened` lists them. */
+  listClaims(): SessionClaim[] {
+    return this.host.table.claimsOfSession(this.id).map((claim) => ({
+      claimId: claim.id,
+      held: claim.held,
+      locks: claim.seats.map(({ spec }) => ({ name: spec.name, token: claim.held ? claim.token : 0n })),
+    }));
+  }
+
+  /** Applies a command of an open session; heartbeats and opens are not for here. Returns what is wrong with it, if so. */
+  command(command: Exclude<Command, { kind: "open" | "resume" | "heartbeat" }>): string | undefined {
+    if (!this.isOpen) return undefined;
+    switch (command.kind) {
+      case "acquire":
+        return this.acquire(command);
+      case "refused":
+        return this.refuse(command.claimId, command);
+      case "release":
+        this.release(command.claimId);
+        return undefined;
+      case "update":
+        this.update(command.claimId, command.value);
+        return undefined;
+      case "close":
+        this.end("closed-by-client", "the client closed the session");
+        return undefined;
+      default:
+        return command satisfies never;
+    }
+  }
+
+  // -- Acquire ---------------------------------------------------------------------------------------
+
+  private acquire(command: Acquire): string | undefined {
+    const known = this.claims.get(command.claimId);
+    if (known !== undefined) return this.askAgain(known, command);
+    const misplaced = this.useClaimId(command.claimId);
+    if (misplaced !== undefined) return misplaced;
+    const own = new OwnClaim(command, true, this.host.nowMs());
+    const { maxClaimsPerSession } = this.host.limits;
+    if (this.claimCount + command.locks.length > maxClaimsPerSession) {
+      const message = `the session has ${this.claimCount} live claims and may have ${maxClaimsPerSession}: release some first`;
+      this.deny(own, { reason: "too-many-claims", message, lock: "" });
+      return undefined;
+    }
+    this.claims.set(own.id, own);
+    this.claimCount += command.locks.length;
+    this.limitWait(own, command.waitMs);
+    if (command.reentryId !== "" && this.reenter(own)) return undefined;
+    this.admit(own);
+    return undefined;
+  }
+
+  private refuse(claimId: bigint, refusal: Refusal): string | undefined {
+    if (this.claims.has(claimId)) return `acquire.claim_id ${claimId} is a live claim, and this is another request`;
+    const misplaced = this.useClaimId(claimId);
+    if (misplaced !== undefined) return misplaced;
+    this.host.note({ kind: "claim.denied", reason: refusal.reason, waitedMs: 0 });
+    this.send({ ...refusal, kind: "denied", claimId, holders: [], holderCount: 0 });
+    return undefined;
+  }
+
+  private useClaimId(claimId: bigint): string | undefined {
+    if (claimId <= this.lastClaimId)
+      return `acquire.claim_id ${claimId} is not larger than ${this.lastClaimId}, which was used before: count upwards`;
+    this.lastClaimId = claimId;
+    return undefined;
+  }
+
+  private askAgain(own: OwnClaim, command: Acquire): string | undefined {
+    if (!sameAcquire(own.request, command, own.asked && own.newValues.length === 0))
+      return `acquire.claim_id ${own.id} is a live claim, and this acquire is not the same`;
+    own.asked = true;
+    if (own.leaving !== undefined) return undefined;
+    if (own.granted) {
+      this.sendGranted(own);
+      return undefined;
+    }
+    if (command.waitMs === 0) {
+      own.mustHold = true;
+      this.expelUnlessHeld(own);
+    } else {
+      this.limitWait(own, command.waitMs);
+      this.announce(own, (seat) => seat.queue.positionOf(seat));
+    }
+    return undefined;
+  }
+
+  private limitWait(own: OwnClaim, waitMs: number | undefined): void {
+    const generation = ++own.waitGeneration;
+    if (waitMs === undefined || waitMs === 0) return;
+    this.host.after(waitMs, () => {
+      if (own.waitGeneration !== generation || own.granted) return;
+      const message = `waited ${waitMs} ms for ${own.lockNames} without being granted: try again, or wait longer`;
+      this.giveNotice(own, { by: "server", reason: "timeout", message, lock: own.request.locks[0]?.name ?? "" });
+    });
+  }
+
+  private reenter(own: OwnClaim): boolean {
+    const found = findBase(this, own);
+    if (found.kind === "none") return false;
+    if (found.kind === "refused") {
+      this.drop(own);
+      this.deny(own, found.refusal);
+      return true;
+    }
+    own.base = found.base;
+    found.base.riders.add(own);
+    this.tellGranted(own, true);
+    return true;
+  }
+
+  /**
+   * Writes a claim, or refuses it. A refusal never comes from an old table: it is looked at again from behind a
+   * barrier (DESIGN 4.10), and then by what the table says there.
+   */
+  admit(own: OwnClaim): void {
+    own.progress = "resting";
+    const refusal = this.refusalOf(own);
+    if (refusal === undefined) {
+      own.progress = "queued";
+      this.host.submit(new EnterQueues(this, own));
+    } else if (refusal.reason === "busy" && this.waitForOwnRelease(own)) {
+      // Its turn comes when that release is seen.
+    } else if (own.checked) {
+      this.drop(own);
+      this.deny(own, refusal);
+    } else {
+      own.progress = "checking";
+      this.host.barrier((current) => this.afterBarrier(own, current));
+    }
+  }
+
+  private admitIfWanted(own: OwnClaim): void {
+    if (this.stillWants(own)) this.admit(own);
+  }
+
+  private afterBarrier(own: OwnClaim, current: boolean): void {
+    if (!this.stillWants(own)) return;
+    if (current) {
+      own.checked = true;
+      this.admit(own);
+      return;
+    }
+    this.drop(own);
+    this.deny(own, {
+      reason: "store-unavailable",
+      message: `the store does not answer, so nobody can tell whether ${own.lockNames} is free: try again later`,
+      lock: own.request.locks[0]?.name ?? "",
+    });
+  }
+
+  private refusalOf(own: OwnClaim): Refusal | undefined {
+    const { table, limits } = this.host;
+    for (const spec of own.request.locks) {
+      const queue = table.queues.get(spec.name);
+      if (queue === undefined) continue;
+      const lock = spec.name;
+      if (queue.contradicts(spec))
+        return { reason: "conflicting-mode", message: conflictOf(spec, queue.first?.spec), lock };
+      if (own.isTry && !queue.admitsNewcomer(spec))
+        return { reason: "busy", message: `"${lock}" is taken: try again when it is free`, lock };
+      if (queue.waitingCount >= limits.maxWaitersPerLock)
+        return {
+          reason: "queue-full",
+          message: `${queue.waitingCount} claims wait for "${lock}", and no more are allowed: try again later`,
+          lock,
+        };
+    }
+    return undefined;
+  }
+
+  /** A try behind a release of its own session on its locks waits until that release is seen (DESIGN 4.6). */
+  private waitForOwnRelease(own: OwnClaim): boolean {
+    for (const other of this.claims.values()) {
+      const going = other.leaving?.by === "client" && other.seen !== undefined && other.seen.stage !== "ended";
+      if (going && other.request.locks.some((a) => own.request.locks.some((b) => a.name === b.name))) {
+        other.followers.push(own);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether a claim is still to be written; if it was given up meanwhile, says so to the client. */
+  stillWants(own: OwnClaim): boolean {
+    if (!this.isOpen || this.claims.get(own.id) !== own) return false;
+    if (own.leaving === undefined) return true;
+    this.answerGone(own);
+    return false;
+  }
+
+  /** What became of the attempt to write a claim, sent under an epoch. The table decides; this only says when to look. */
+  entered(own: OwnClaim, outcome: Settled, epoch: number): void {
+    switch (outcome.kind) {
+      case "applied":
+      case "refused":
+        return this.host.whenTable(outcome.revision, () => this.lookFor(own, outcome.kind === "applied"));
+      case "unknown":
+        return this.whenDead(epoch, () => this.lookFor(own, false));
+      case "lease-not-found":
+        // The session ends with its lease; the table will show it.
+        return this.host.barrier(() => this.lookFor(own, false));
+      case "no-space":
+        if (!this.stillWants(own)) return;
+        this.drop(own);
+        return this.deny(own, {
+          reason: "store-unavailable",
+          message: `the store is full, so ${own.lockNames} cannot be claimed: an operator must free space`,
+          lock: "",
+        });
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  private lookFor(own: OwnClaim, wasWritten: boolean): void {
+    if (own.seen !== undefined || !this.isOpen || this.claims.get(own.id) !== own) return;
+    if (own.leaving === undefined && !wasWritten) {
+      own.refusals++;
+      own.checked = false;
+      if (own.request.waitMs === 0 && own.refusals >= MAX_TRIES) own.mustHold = true;
+      if (own.refusals <= MAX_TRIES) this.admit(own);
+      else this.host.after(10, () => this.admitIfWanted(own));
+    } else if (own.leaving !== undefined) this.answerGone(own);
+    else this.answerLost(own); // Written, and gone again before it was seen.
+  }
+
+  // -- What the table shows --------------------------------------------------------------------------
+
+  /** Its claim stands in the table. */
+  saw(claim: Claim): void {
+    const own = this.claims.get(claim.id);
+    if (own === undefined) {
+      // Nobody here asked for it, so nobody here may end it: it is the session's all the same.
+      this.takeOver(claim);
+      return;
+    }
+    own.seen = claim;
+    if (own.leaving?.by === "client") this.giveUp(claim);
+    else if (own.leaving?.by === "server") this.expel(own);
+    else if (own.mustHold && !claim.held) this.expelUnlessHeld(own);
+    else if (!claim.held) {
+      this.announce(own, (seat) => seat.rankAtEntry - seat.queue.heldCount);
+      if (claim.reentryId !== "") this.host.lookForDeadlock();
+    }
+    if (own.newValues.length > 0) this.nextUpdate(own);
+  }
+
+  /** Its claim is held. */
+  sawGranted(claim: Claim): void {
+    const own = this.claims.get(claim.id);
+    if (own === undefined || own.seen !== claim) return;
+    this.tellGranted(own, false);
+  }
+
+  private tellGranted(own: OwnClaim, reentered: boolean): void {
+    // Past its deadline the client believes nothing, and the next step ends the session.
+    if (own.leaving !== undefined || own.granted || !this.isOpen) return;
+    if (this.stream === undefined || this.host.nowMs() > this.deadlineMs) return;
+    own.granted = true;
+    const mode = own.request.locks[0]?.mode ?? "exclusive";
+    this.host.note({ kind: "claim.granted", mode, waitedMs: this.host.nowMs() - own.askedAtMs, reentered });
+    this.sendGranted(own);
+  }
+
+  private sendGranted(own: OwnClaim): void {
+    const token = (own.base ?? own).seen?.token ?? 0n;
+    const locks = own.request.locks.map(({ name }) => ({ name, token }));
+    this.send({ kind: "granted", claimId: own.id, locks });
+  }
+
+  /** Its claim has ended while the session lives. */
+  sawEnded(claim: Claim): void {
+    const own = this.claims.get(claim.id);
+    if (own === undefined || own.seen !== claim) return;
+    if (own.leaving !== undefined) this.answerGone(own);
+    else this.answerLost(own);
+  }
+
+  // -- Release, denial, loss -------------------------------------------------------------------------
+
+  private release(claimId: bigint): void {
+    const own = this.claims.get(claimId);
+    if (own === undefined || own.left) return this.send({ kind: "released", claimId });
+    const base = own.base ?? own;
+    if (own.base !== undefined) {
+      base.riders.delete(own);
+      this.drop(own);
+    }
+    if (base.riders.size > 0 || (own.base !== undefined && !base.left)) {
+      // Others of its thread are still in: the lock goes with the last of them.
+      own.left = true;
+      return this.send({ kind: "released", claimId });
+    }
+    base.answersTo = claimId;
+    if (base.leaving?.by !== "client") this.giveNotice(base, { by: "client" });
+  }
+
+  /** Marks a claim as leaving and does what its progress asks for. */
+  private giveNotice(own: OwnClaim, leaving: Leaving): void {
+    if (!this.isOpen || this.claims.get(own.id) !== own || own.leaving?.by === "client") return;
+    if (leaving.by === "server" && (own.leaving !== undefined || !own.asked)) return;
+    own.leaving = leaving;
+    if (own.base !== undefined) this.answerGone(own);
+    else if (own.seen === undefined) {
+      // What was sent may exist: it is answered when that is known.
+      if (own.progress !== "sent") this.answerGone(own);
+    } else if (leaving.by === "client") this.giveUp(own.seen);
+    else this.expel(own);
+  }
+
+  private giveUp(claim: Claim): void {
+    if (claim.stage !== "live" && claim.stage !== "given-up") return;
+    this.host.submit(new ReleaseClaim(this, claim));
+    // Early hand-off (DESIGN 4.9): what is let in is durable, in place, and behind nobody but this claim.
+    this.host.letIn(this.host.table.giveUp(claim));
+  }
+
+  /** Deletes a claim that is to be denied, if it still is. */
+  expel(own: OwnClaim): void {
+    const claim = own.seen;
+    if (!this.isOpen || own.leaving?.by !== "server" || own.deleting) return;
+    if (claim === undefined || claim.stage === "ended") return;
+    own.deleting = true;
+    this.host.submit(new ExpelClaim(this, own, claim));
+  }
+
+  private expelUnlessHeld(own: OwnClaim): void {
+    const claim = own.seen;
+    if (claim === undefined || claim.held) return;
+    const lock = own.request.locks[0]?.name ?? "";
+    this.giveNotice(own, {
+      by: "server",
+      reason: "busy",
+      message: `${own.lockNames} is taken: try again when it is free`,
+      lock,
+    });
+  }
+
+  /** Denies a waiting claim as the youngest of a circle. */
+  breakDeadlock(claim: Claim, message: string): void {
+    const own = this.claims.get(claim.id);
+    if (own === undefined || own.seen !== claim || own.granted) return;
+    this.giveNotice(own, { by: "server", reason: "deadlock", message, lock: own.request.locks[0]?.name ?? "" });
+  }
+
+  private answerGone(own: OwnClaim): void {
+    const { leaving } = own;
+    this.drop(own);
+    if (leaving?.by === "server") this.deny(own, leaving);
+    else {
+      this.host.note({ kind: "claim.released" });
+      this.send({ kind: "released", claimId: own.answersTo });
+    }
+    for (const follower of own.followers) this.admitIfWanted(follower);
+  }
+
+  private answerLost(own: OwnClaim): void {
+    this.drop(own);
+    if (!own.left) this.sendLost(own, "released-by-force");
+    for (const rider of own.riders) {
+      this.drop(rider);
+      this.sendLost(rider, "released-by-force");
+    }
+  }
+
+  private sendLost(own: OwnClaim, reason: Reason): void {
+    this.host.note({ kind: "claim.lost", reason });
+    const message = `the claim on ${own.lockNames} was ended by an administrator: stop using what it guards`;
+    this.send({ kind: "lost", claimId: own.id, reason, message });
+  }
+
+  private deny(own: OwnClaim, refusal: Refusal): void {
+    const queue = this.host.table.queues.get(refusal.lock);
+    this.host.note({ kind: "claim.denied", reason: refusal.reason, waitedMs: this.host.nowMs() - own.askedAtMs });
+    this.send({
+      kind: "denied",
+      claimId: own.id,
+      reason: refusal.reason,
+      message: refusal.message,
+      lock: refusal.lock,
+      holders: viewHolders(queue, this.host.table, 10, false),
+      holderCount: queue?.heldCount ?? 0,
+    });
+  }
+
+  private drop(own: OwnClaim): void {
+    if (this.claims.get(own.id) !== own) return;
+    this.claims.delete(own.id);
+    this.claimCount -= own.request.locks.length;
+    if (own.newValues.length > 0) this.updateFailed(own, own.newValues.length, "not-found");
+  }
+
+  // -- Position --------------------------------------------------------------------------------------
+
+  /** Tells a waiting claim its position: of its locks, on the one with the most before it. */
+  private announce(own: OwnClaim, positionOf: (seat: Seat) => number): void {
+    const claim = own.seen;
+    if (claim === undefined || claim.held || own.leaving !== undefined) return;
+    const { seat, position } = furthest(claim, positionOf);
+    this.sendWaiting(own, seat.spec.name, position);
+  }
+
+  /**
+   * Tells a claim that it has moved up: each time its position has halved, and at each of the last ten places,
+   * at most once a second. Returns `false` if that is due but too soon.
+   */
+  movedUp(claim: Claim, seat: Seat, positionHere: number): boolean {
+    const own = this.claims.get(claim.id);
+    if (own === undefined || own.seen !== claim || own.leaving !== undefined || this.stream === undefined) return true;
+    const several = claim.seats.length > 1;
+    const worst = several ? furthest(claim, (each) => each.queue.positionOf(each)) : { seat, position: positionHere };
+    const { position } = worst;
+    const worthIt = position <= 10 ? position < own.toldPosition : position * 2 <= own.toldPosition;
+    if (!worthIt) return true;
+    if (this.host.nowMs() - own.toldPositionAtMs < 1000) return false;
+    this.sendWaiting(own, worst.seat.spec.name, position);
+    return true;
+  }
+
+  private sendWaiting(own: OwnClaim, lock: string, position: number): void {
+    const { table } = this.host;
+    const queue = table.queues.get(lock);
+    own.toldPosition = position;
+    own.toldPositionAtMs = this.host.nowMs();
+    const holders = viewHolders(queue, table, 10, false);
+    this.send({ kind: "waiting", claimId: own.id, lock, position, holders, holderCount: queue?.heldCount ?? 0 });
+  }
+
+  // -- Update ----------------------------------------------------------------------------------------
+
+  private update(claimId: bigint, value: Uint8Array): void {
+    const own = this.claims.get(claimId);
+    const target = own?.base ?? own;
+    if (own === undefined || target === undefined || target.leaving !== undefined || own.left) {
+      this.send({ kind: "updated", claimId, reason: "not-found", message: "the claim is gone" });
+      return;
+    }
+    target.newValues.push(value);
+    if (target.seen !== undefined) this.nextUpdate(target, target.updating);
+  }
+
+  /** Writes what waits, after the earlier update of the same claim; nothing if none waits. */
+  nextUpdate(own: OwnClaim, underWay = false): void {
+    if (underWay || own.seen === undefined || own.newValues.length === 0) return;
+    own.updating = true;
+    this.host.submit(new UpdateValue(this, own, own.seen));
+  }
+
+  updated(own: OwnClaim, count: number): void {
+    this.finishUpdates(own, count, undefined, "");
+  }
+
+  updateFailed(own: OwnClaim, count: number, reason: Reason): void {
+    const message =
+      reason === "not-found" ? "the claim is gone" : "the store is full or does not answer: try again later";
+    this.finishUpdates(own, count, reason, message);
+  }
+
+  /** After an update of unknown outcome that cannot land any more: the table says whether it did. */
+  updateKnown(own: OwnClaim, count: number, value: Uint8Array): void {
+    const landed = own.seen?.seats.every((seat) => sameBytes(seat.record.value, value)) ?? false;
+    if (landed) this.updated(own, count);
+    else this.nextUpdate(own);
+  }
+
+  private finishUpdates(own: OwnClaim, count: number, reason: Reason | undefined, message: string): void {
+    own.updating = false;
+    own.newValues.splice(0, count);
+    for (let i = 0; i < count; i++) this.send({ kind: "updated", claimId: own.id, reason, message });
+    if (this.isOpen && own.leaving === undefined) this.nextUpdate(own);
+  }
+
+  // -- Epoch, end ------------------------------------------------------------------------------------
+
+  /** Calls back when nothing that was sent under `epoch` can land any more. Never, if the session ends first. */
+  whenDead(epoch: number, then: () => void): void {
+    if (!this.isOpen) return;
+    if (this.epoch > epoch) return then();
+    this.unsettled.push({ epoch, then });
+    this.bump();
+  }
+
+  private bump(): void {
+    if (this.bumping || !this.isOpen) return;
+    this.bumping = true;
+    this.host.submit(new Bump(this));
+  }
+
+  bumped(): void {
+    this.bumping = false;
+    if (this.unsettled.length > 0) this.bump();
+  }
+
+  /** The table shows its key written by this very object: a new epoch, whichever bump it was that landed. */
+  sawEpoch(modRevision: number): void {
+    this.epoch = modRevision;
+    const dead = this.unsettled.filter((each) => each.epoch < modRevision);
+    this.unsettled = this.unsettled.filter((each) => each.epoch >= modRevision);
+    for (const each of dead) each.then();
+  }
+
+  /** Begins to end the session: all claims are free when its key is gone. Nothing is answered any more but `closed`. */
+  end(reason: Reason, message: string): void {
+    if (!this.isOpen) return;
+    this.ending = { reason, message };
+    this.unsettled = [];
+    this.host.submit(new EndSession(this));
+  }
+
+  /** The table shows that it has ended, or that another has it. */
+  isGone(): void {
+    this.over = true;
+    this.unsettled = [];
+    this.claims.clear();
+  }
+
+  private send(event: SessionEvent): void {
+    if (this.stream !== undefined && this.isOpen) this.host.send(this.stream, event);
+  }
+}
+
+/** Of a claim's seats, the one with the most before it, and its position among those who wait: 1 is next. */
+function furthest(claim: Claim, positionOf: (seat: Seat) => number): { seat: Seat; position: number } {
+  let worst = { seat: claim.seats[0] as Seat, position: 1 };
+  for (const seat of claim.seats) {
+    const position = positionOf(seat);
+    if (position > worst.position) worst = { seat, position };
+  }
+  return worst;
+}
+
+function conflictOf(wanted: LockSpec, there: LockSpec | undefined): string {
+  const words = (spec: LockSpec | undefined): string =>
+    spec?.mode === "semaphore" ? `a semaphore of ${spec.limit}` : "an exclusive or shared lock";
+  return `"${wanted.name}" is claimed as ${words(wanted)} but is ${words(there)} now: wait until those claims are gone`;
+}

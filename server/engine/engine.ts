@@ -1,0 +1,544 @@
+import { SweepClaims } from "../core/claim-operations.ts";
+import { findDeadlock } from "../core/deadlock.ts";
+import type { Command, LockView, Open, Resume, SessionEvent } from "../core/frames.ts";
+import type { PendingOperation } from "../core/group-commit.ts";
+import { LockTable, type TableDelta, type TableSession } from "../core/lock-table.ts";
+import type { Reason } from "../core/reason.ts";
+import { Session } from "../core/session.ts";
+import type { Limits, SessionNote } from "../core/session-host.ts";
+import { viewLock } from "../core/views.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Entropy } from "../ports/entropy.ts";
+import type { SessionStream } from "../ports/session-stream.ts";
+import type { Change, Feed, Snapshot, Store } from "../ports/store.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
+import { Barrier } from "./barrier.ts";
+import { Committer } from "./committer.ts";
+import { Deadlines, deadlineOf } from "./deadlines.ts";
+import { type Link, MAX_QUEUED_COMMANDS } from "./link.ts";
+import type { Answer, LockEngine, LockPage, LockQuery, LockWatch, TokenView, WatchQuery } from "./lock-engine.ts";
+import { LockWatches, listLocks } from "./lock-watches.ts";
+import { PositionNotices } from "./position-notices.ts";
+import { Renewals } from "./renewals.ts";
+import { NewSession, type Opening, type OpeningHost, ResumeSession, recordOf, refusalOf } from "./session-openings.ts";
+import { findToken } from "./tokens.ts";
+
+/** How often the table is proven current while there are sessions; acks need a proof within the last 2 s. */
+const PROVE_EVERY_MS = 500;
+/** How many keys a sweep deletes at a time. */
+const SWEEP_KEYS = 40;
+
+export interface EngineOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly telemetry: Telemetry;
+  readonly limits: Limits;
+  /** Names this run of the server: random, never used before. */
+  readonly serverId: string;
+}
+
+/**
+ * The one loop and single writer: what clients and etcd say comes in, the core decides, and what it decides
+ * goes out, all synchronously. Everything that decides a grant is in the table; losing this object loses no
+ * claim, place or token (P6).
+ */
+export class Engine implements LockEngine, OpeningHost, Feed {
+  readonly serverId: string;
+  readonly limits: Limits;
+  readonly table = new LockTable();
+  private readonly store: Store;
+  private readonly clock: Clock;
+  private readonly entropy: Entropy;
+  private readonly telemetry: Telemetry;
+  private readonly committer: Committer;
+  private readonly tableBarrier: Barrier;
+  private readonly renewals: Renewals;
+  private readonly deadlines: Deadlines;
+  private readonly notices: PositionNotices;
+  private readonly watches: LockWatches;
+  private readonly links = new Map<SessionStream, Link>();
+  private readonly sessions = new Map<string, Session>();
+  /** By session id and attempt. */
+  private readonly openings = new Map<string, Opening>();
+  private started: (() => void) | undefined;
+  private isReady = false;
+  private stopping = false;
+  private failure = "";
+  private deadlockDue = false;
+  private whenEmpty: (() => void) | undefined;
+
+  constructor(options: EngineOptions) {
+    this.store = options.store;
+    this.clock = options.clock;
+    this.entropy = options.entropy;
+    this.telemetry = options.telemetry;
+    this.limits = options.limits;
+    this.serverId = options.serverId;
+    this.committer = new Committer(options.store, options.clock, options.telemetry);
+    this.tableBarrier = new Barrier(this.table, options.store, options.clock, (seen, answered) =>
+      this.fail(
+        `etcd is at revision ${answered}, but this server has seen ${seen}: it was restored from a backup or replaced. ` +
+          "Fencing tokens may repeat; restart the servers once you know that no client relies on newer ones",
+      ),
+    );
+    this.deadlines = new Deadlines(options.clock, options.telemetry);
+    this.renewals = new Renewals(this, options.store, options.telemetry, () => this.tableBarrier.provenAtMs);
+    this.notices = new PositionNotices(this.table, options.clock, (id) => this.sessions.get(id));
+    this.watches = new LockWatches(this.table);
+  }
+
+  /** Begins to follow the store. `ready` is called once, when the table is there and commands are taken. */
+  start(ready: () => void): void {
+    this.started = ready;
+    this.store.follow(this);
+    this.proveRegularly();
+  }
+
+  /**
+   * Stops taking commands. Sessions that end with their stream are ended; those that can be resumed are told to
+   * go elsewhere, and keep their claims. `stopped` is called once, when etcd has confirmed, or after `withinMs`.
+   */
+  stop(withinMs: number, stopped: () => void): void {
+    this.stopping = true;
+    const finish = (): void => {
+      const done = this.whenEmpty;
+      this.whenEmpty = undefined;
+      if (done !== undefined) stopped();
+    };
+    this.whenEmpty = finish;
+    for (const link of [...this.links.values()]) {
+      const session = link.state.at === "open" ? link.state.session : undefined;
+      if (session?.record.onDisconnect === "release") session.end("draining", "the server is shutting down");
+      else this.closeLink(link, "draining", "the server is shutting down: resume on another");
+    }
+    this.clock.at(this.nowMs() + withinMs, finish);
+    this.endOfTurn(() => this.checkEmpty());
+  }
+
+  // -- LockEngine ------------------------------------------------------------------------------------
+
+  command(stream: SessionStream, command: Command): void {
+    let link = this.links.get(stream);
+    if (link === undefined) {
+      link = { stream, state: { at: "new" } };
+      this.links.set(stream, link);
+    }
+    switch (link.state.at) {
+      case "new":
+        if (command.kind === "open") this.open(link, command);
+        else if (command.kind === "resume") this.resume(link, command);
+        else this.refuse(stream, "invalid", `the first command must be open, not ${command.kind}`);
+        return;
+      case "opening":
+        if (command.kind === "open" || command.kind === "resume")
+          this.refuse(stream, "invalid", "open may come only once");
+        else if (link.state.queued.length >= MAX_QUEUED_COMMANDS)
+          this.refuse(stream, "invalid", `more than ${MAX_QUEUED_COMMANDS} commands came before the session was open`);
+        else link.state.queued.push(command);
+        return;
+      case "open":
+        return this.sessionCommand(link.state.session, command, stream);
+      case "closed":
+        return;
+      default:
+        return link.state satisfies never;
+    }
+  }
+
+  private sessionCommand(session: Session, command: Command, stream: SessionStream): void {
+    if (command.kind === "open" || command.kind === "resume")
+      return this.refuse(stream, "invalid", "open may come only once");
+    const problem =
+      command.kind === "heartbeat" ? this.renewals.heartbeat(session, command.seq) : session.command(command);
+    if (problem !== undefined) this.refuse(stream, "invalid", problem);
+  }
+
+  refuse(stream: SessionStream, reason: Reason, message: string): void {
+    const link = this.links.get(stream) ?? { stream, state: { at: "new" } };
+    const session = link.state.at === "open" ? link.state.session : undefined;
+    this.closeLink(link, reason, message);
+    session?.end(reason, message);
+  }
+
+  disconnected(stream: SessionStream, how: "half-closed" | "broken"): void {
+    const link = this.links.get(stream);
+    if (link === undefined) return;
+    this.links.delete(stream);
+    const { state } = link;
+    link.state = { at: "closed" };
+    if (state.at !== "open") return;
+    const { session } = state;
+    session.stream = undefined;
+    // With KEEP a half-close may be a proxy's, or late: only `close` ends the session (DESIGN 4.8).
+    if (session.record.onDisconnect === "release")
+      session.end("closed-by-client", how === "half-closed" ? "the client half-closed the stream" : "the stream broke");
+  }
+
+  transportProven(stream: SessionStream): void {
+    const link = this.links.get(stream);
+    if (link?.state.at !== "open" || link.state.session.record.liveness !== "transport") return;
+    this.renewals.proven(link.state.session);
+  }
+
+  getLock(name: string, limit: number, done: (answer: Answer<LockView>) => void): void {
+    const limits = { holders: limit, waiters: limit, values: true };
+    this.whenCurrent(done, () => viewLock(name, this.table, limits));
+  }
+
+  listLocks(query: LockQuery, done: (answer: Answer<LockPage>) => void): void {
+    this.whenCurrent(done, () => listLocks(this.table, query));
+  }
+
+  checkToken(name: string, token: bigint, done: (answer: Answer<TokenView>) => void): void {
+    this.whenCurrent(done, () => findToken(this.table, name, token));
+  }
+
+  private whenCurrent<Value>(done: (answer: Answer<Value>) => void, read: () => Value): void {
+    this.barrier((current) => {
+      if (current) return done({ kind: "ok", value: read() });
+      const message = "the store does not answer, so this cannot be known now: try again later";
+      done({ kind: "failed", reason: "store-unavailable", message });
+    });
+  }
+
+  watchLocks(query: WatchQuery, ready: () => void): LockWatch {
+    return this.watches.open(query, ready, (fn) => this.endOfTurn(fn));
+  }
+
+  health(): { readonly serving: boolean; readonly problem: string } {
+    const age = this.nowMs() - this.tableBarrier.provenAtMs;
+    let problem = this.failure;
+    if (problem === "" && !this.isReady) problem = "the table has not been read yet";
+    if (problem === "" && this.stopping) problem = "the server is shutting down";
+    if (problem === "" && age > 3000) problem = `the store has not answered for ${Math.round(age / 1000)} s`;
+    return { serving: problem === "", problem };
+  }
+
+  /** How many there are, for metrics. */
+  counts(): { locks: number; held: number; waiting: number; sessions: number; ownSessions: number; revision: number } {
+    const { queues, heldCount, waitingCount, sessions, revision } = this.table;
+    return {
+      locks: queues.size,
+      held: heldCount,
+      waiting: waitingCount,
+      sessions: sessions.size,
+      ownSessions: this.sessions.size,
+      revision,
+    };
+  }
+
+  // -- Opening and resuming --------------------------------------------------------------------------
+
+  private open(link: Link, open: Open): void {
+    const receivedAtMs = this.nowMs();
+    const problem = this.cannotServe();
+    if (problem !== undefined) return this.closeLink(link, problem.reason, problem.message);
+    link.state = { at: "opening", queued: [] };
+    // The last resort only: dead sessions are ended by their keys, in batches (DESIGN 4.7).
+    const leaseSeconds = Math.ceil((open.ttlMs * 1.02) / 1000 + 2);
+    this.store.grantLease(leaseSeconds, (outcome) => {
+      if (outcome.kind !== "granted") {
+        const full = outcome.kind === "no-space";
+        const message = full
+          ? "the store is full: an operator must free space"
+          : "the store does not answer: try again later";
+        return this.closeLink(link, "store-unavailable", message);
+      }
+      if (link.state.at !== "opening") return this.revokeLease(outcome.lease);
+      const secret = open.onDisconnect === "keep" ? this.entropy.newSecret() : "";
+      const secretHash = secret === "" ? "" : this.entropy.hash(secret);
+      const record = recordOf(open, { serverId: this.serverId, secretHash, link, wallMs: this.wallMs() });
+      const sessionId = this.entropy.newId();
+      this.expect(new NewSession(this, link, { sessionId, secret, lease: outcome.lease, receivedAtMs, record }));
+    });
+  }
+
+  private resume(link: Link, resume: Resume): void {
+    const problem = this.cannotServe();
+    if (problem !== undefined) return this.closeLink(link, problem.reason, problem.message);
+    link.state = { at: "opening", queued: [] };
+    this.barrier((current) => {
+      if (link.state.at !== "opening") return;
+      if (!current)
+        return this.closeLink(
+          link,
+          "store-unavailable",
+          "the store does not answer: resume again with a larger attempt",
+        );
+      const session = this.table.sessions.get(resume.sessionId);
+      if (session !== undefined && !this.mayResume(session, resume, link))
+        return this.closeLink(
+          link,
+          "not-permitted",
+          "secret or identity is not that of the session, or it cannot be resumed",
+        );
+      const refusal = refusalOf(session, resume.attempt);
+      if (refusal !== undefined) return this.closeLink(link, refusal.reason, refusal.message);
+      this.expect(new ResumeSession(this, link, resume));
+    });
+  }
+
+  private mayResume(session: TableSession, resume: Resume, link: Link): boolean {
+    const { record } = session;
+    return (
+      record.onDisconnect === "keep" &&
+      record.secretHash === this.entropy.hash(resume.secret) &&
+      record.identity === link.stream.identity
+    );
+  }
+
+  private cannotServe(): { reason: Reason; message: string } | undefined {
+    if (this.stopping) return { reason: "draining", message: "this server is shutting down: use another" };
+    if (this.failure !== "") return { reason: "store-unavailable", message: this.failure };
+    if (!this.isReady)
+      return { reason: "store-unavailable", message: "this server has not read the store yet: try again" };
+    return undefined;
+  }
+
+  private expect(opening: Opening): void {
+    const key = openingKey(opening.sessionId, opening.attempt);
+    const earlier = this.openings.get(key);
+    if (earlier !== undefined) earlier.link = undefined;
+    this.openings.set(key, opening);
+    this.submit(opening);
+  }
+
+  forget(opening: Opening): void {
+    const key = openingKey(opening.sessionId, opening.attempt);
+    if (this.openings.get(key) === opening) this.openings.delete(key);
+  }
+
+  /** The table shows a session that this server wrote: from here on it is this server's. */
+  private adopt(entry: TableSession, opening: Opening): void {
+    this.forget(opening);
+    const provenAtMs = opening.provenAtMs ?? this.nowMs();
+    const session = new Session(this, entry, deadlineOf(provenAtMs, entry.record.ttlMs));
+    this.sessions.set(session.id, session);
+    this.deadlines.watch(session);
+    const link = opening.link?.state.at === "opening" ? opening.link : undefined;
+    opening.link = undefined;
+    if (entry.record.attempt > 0n) this.renewBeforeAnswering(session, link, opening.secret);
+    else if (link !== undefined) this.answerOpen(session, link, opening.secret);
+    // Nobody was told of this session, so nobody can resume it.
+    else session.end("closed-by-client", "the client left before the session was open");
+    this.lookForDeadlock();
+  }
+
+  private renewBeforeAnswering(session: Session, link: Link | undefined, secret: string): void {
+    if (link === undefined) return;
+    this.store.renewLease(session.lease, (outcome) => {
+      if (link.state.at !== "opening") return;
+      if (outcome.kind === "renewed" && session.isOpen) this.answerOpen(session, link, secret);
+      else if (outcome.kind === "unavailable")
+        this.closeLink(link, "store-unavailable", "the store does not answer: resume again with a larger attempt");
+      else this.closeLink(link, "session-expired", "the session ended as it was resumed: open a new one");
+    });
+  }
+
+  private answerOpen(session: Session, link: Link, secret: string): void {
+    const queued = link.state.at === "opening" ? link.state.queued : [];
+    const { ttlMs, liveness, attempt } = session.record;
+    link.state = { at: "open", session };
+    this.note({ kind: "session.opened", resumed: attempt > 0n });
+    link.stream.send({
+      kind: "opened",
+      sessionId: session.id,
+      secret,
+      ttlMs,
+      validForMs: ttlMs,
+      heartbeatIntervalMs: liveness === "heartbeat" ? Math.floor(ttlMs / 3) : undefined,
+      claims: session.listClaims(),
+    });
+    session.attach(link.stream);
+    for (const command of queued) this.command(link.stream, command);
+  }
+
+  // -- What etcd says --------------------------------------------------------------------------------
+
+  snapshot(snapshot: Snapshot): void {
+    if (this.isReady && snapshot.revision < this.table.revision) {
+      this.fail(
+        `etcd has revision ${snapshot.revision}, but this server has seen ${this.table.revision}: it was restored`,
+      );
+      return;
+    }
+    const delta = this.table.replace(snapshot.revision, snapshot.entries);
+    if (this.isReady) this.note({ kind: "table.resynced", revision: snapshot.revision, why: "gap" });
+    else {
+      this.isReady = true;
+      for (const claim of delta.granted) claim.grantedAtMs = undefined;
+    }
+    this.act(delta);
+    this.tableBarrier.advanced();
+    this.lookForDeadlock();
+    this.started?.();
+    this.started = undefined;
+  }
+
+  changes(revision: number, changes: readonly Change[]): void {
+    if (revision <= this.table.revision) return;
+    this.act(this.table.apply(revision, changes));
+    this.tableBarrier.advanced();
+  }
+
+  progress(revision: number): void {
+    if (revision <= this.table.revision) return;
+    this.table.revision = revision;
+    this.tableBarrier.advanced();
+  }
+
+  /** Acts on what a step of the table changed: sessions first, since claims that ended with theirs are not told. */
+  private act(delta: TableDelta): void {
+    for (const { id, now } of delta.sessions) this.sessionChanged(id, now);
+    for (const claim of delta.ended) this.sessions.get(claim.sessionId)?.sawEnded(claim);
+    for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.saw(claim);
+    this.letIn(delta);
+  }
+
+  letIn(delta: TableDelta): void {
+    const wallMs = delta.granted.length > 0 && this.started === undefined ? this.wallMs() : undefined;
+    for (const claim of delta.granted) {
+      claim.grantedAtMs = wallMs;
+      this.sessions.get(claim.sessionId)?.sawGranted(claim);
+    }
+    this.notices.changed(delta.locks);
+    this.watches.changed(delta.locks);
+  }
+
+  private sessionChanged(id: string, now: TableSession | undefined): void {
+    const own = this.sessions.get(id);
+    if (now === undefined) {
+      if (own !== undefined) this.sessionEnded(own);
+      return;
+    }
+    const isOurs = now.record.serverId === this.serverId;
+    if (own !== undefined && isOurs && own.record.attempt === now.record.attempt) return own.sawEpoch(now.modRevision);
+    if (own !== undefined) this.superseded(own);
+    const opening = isOurs ? this.openings.get(openingKey(id, now.record.attempt)) : undefined;
+    if (opening !== undefined) this.adopt(now, opening);
+  }
+
+  private sessionEnded(session: Session): void {
+    const { reason, message } = session.ending ?? {
+      reason: "session-expired",
+      message: "the session's lease ran out in the store, or an operator ended it: open a new session",
+    };
+    this.note({ kind: "session.ended", reason });
+    this.detach(session, reason, message);
+    this.sweep(session);
+  }
+
+  private superseded(session: Session): void {
+    this.detach(session, "superseded", "the session was resumed on another stream");
+  }
+
+  private detach(session: Session, reason: Reason, message: string): void {
+    this.sessions.delete(session.id);
+    const link = session.stream === undefined ? undefined : this.links.get(session.stream as SessionStream);
+    session.isGone();
+    this.renewals.forget(session);
+    if (link !== undefined) this.closeLink(link, reason, message);
+    this.checkEmpty();
+  }
+
+  /** Deletes the claim keys that an ended session leaves behind, and then revokes its lease, which frees nothing any more. */
+  private sweep(session: Session): void {
+    const garbage = this.table.garbageOfSession(session.id);
+    if (garbage.length === 0) return this.revokeLease(session.lease);
+    let left = Math.ceil(garbage.length / SWEEP_KEYS);
+    for (let at = 0; at < garbage.length; at += SWEEP_KEYS) {
+      const sweep: SweepClaims = new SweepClaims(session.id, garbage.slice(at, at + SWEEP_KEYS), (known) => {
+        if (!known) this.after(200, () => this.submit(sweep));
+        else if (--left === 0) this.revokeLease(session.lease);
+      });
+      this.submit(sweep);
+    }
+  }
+
+  private checkEmpty(): void {
+    if (this.whenEmpty === undefined) return;
+    const leaving = [...this.sessions.values()].some((session) => session.ending !== undefined);
+    if (!leaving) this.whenEmpty();
+  }
+
+  closeLink(link: Link, reason: Reason, message: string): void {
+    if (link.state.at === "closed") return;
+    if (link.state.at === "open") link.state.session.stream = undefined;
+    link.state = { at: "closed" };
+    this.links.delete(link.stream);
+    link.stream.send({ kind: "closed", reason, message });
+  }
+
+  /** Keeps the proof fresh that the watch is current: acks depend on it, and so does health. */
+  private proveRegularly(): void {
+    this.barrier(() => undefined);
+    this.after(PROVE_EVERY_MS, () => this.proveRegularly());
+  }
+
+  private fail(problem: string): void {
+    if (this.failure !== "") return;
+    this.failure = problem;
+    this.telemetry.note({ kind: "engine.failed", problem });
+    for (const link of [...this.links.values()]) this.closeLink(link, "store-unavailable", problem);
+  }
+
+  // -- SessionHost -----------------------------------------------------------------------------------
+
+  nowMs(): number {
+    return this.clock.nowMs();
+  }
+
+  wallMs(): number {
+    return this.clock.wallMs();
+  }
+
+  after(delayMs: number, then: () => void): void {
+    this.clock.at(this.clock.nowMs() + delayMs, then);
+  }
+
+  private endOfTurn(then: () => void): void {
+    this.clock.endOfTurn(then);
+  }
+
+  submit(operation: PendingOperation): void {
+    this.committer.submit(operation);
+  }
+
+  barrier(then: (current: boolean) => void): void {
+    this.tableBarrier.wait(then);
+  }
+
+  whenTable(revision: number, then: () => void): void {
+    this.tableBarrier.whenTable(revision, then);
+  }
+
+  send(stream: unknown, event: SessionEvent): void {
+    (stream as SessionStream).send(event);
+  }
+
+  revokeLease(lease: bigint): void {
+    this.store.revokeLease(lease, () => undefined);
+  }
+
+  note(note: SessionNote | { kind: "table.resynced"; revision: number; why: "gap" | "disagreement" }): void {
+    this.telemetry.note(note);
+  }
+
+  /** Looked for once at the end of a turn, whatever asked for it. The denial comes from behind a barrier (DESIGN 4.12). */
+  lookForDeadlock(): void {
+    if (this.deadlockDue) return;
+    this.deadlockDue = true;
+    this.endOfTurn(() => {
+      this.deadlockDue = false;
+      if (findDeadlock(this.table) === undefined) return;
+      this.barrier((current) => {
+        const found = current ? findDeadlock(this.table) : undefined;
+        if (found === undefined) return;
+        this.sessions.get(found.victim.sessionId)?.breakDeadlock(found.victim, found.message);
+      });
+    });
+  }
+}
+
+const openingKey = (sessionId: string, attempt: bigint): string => `${sessionId}/${attempt}`;

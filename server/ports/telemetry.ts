@@ -1,0 +1,24 @@
+import type { SessionNote } from "../core/session-host.ts";
+
+/** What happened, for those who measure and log. Nothing is decided by it, and it must not throw. */
+export interface Telemetry {
+  note(note: EngineNote): void;
+}
+
+export type EngineNote =
+  | SessionNote
+  /** A transaction was answered, or was not. */
+  | {
+      readonly kind: "store.committed";
+      readonly operations: number;
+      readonly tookMs: number;
+      readonly outcome: "decided" | "no-space" | "lease-not-found" | "unknown";
+    }
+  /** The table was read anew after a gap in the watch, or because it disagreed with the store. */
+  | { readonly kind: "table.resynced"; readonly revision: number; readonly why: "gap" | "disagreement" }
+  /** A lease was renewed, or not. */
+  | { readonly kind: "lease.renewed"; readonly outcome: "renewed" | "gone" | "unavailable"; readonly tookMs: number }
+  /** The event loop stood still: deadlines are judged only after the sockets have been read. */
+  | { readonly kind: "engine.paused"; readonly forMs: number }
+  /** The server stops serving: somebody must act. */
+  | { readonly kind: "engine.failed"; readonly problem: string };
