@@ -1,4 +1,4 @@
-import type { Change, ClaimEntry, Entry, SessionEntry } from "./entry.ts";
+import type { Change, ClaimEntry, Entry, SessionEntry, Snapshot } from "./entry.ts";
 import type { LockSpec } from "./frames.ts";
 import { type ParsedKey, parseKey } from "./keys.ts";
 import { Claim, Queue, Seat } from "./queue.ts";
@@ -137,6 +137,26 @@ export class LockTable {
   /** Whether a claim on these locks that came now would be held at once, given-up claims counting as present. */
   wouldHold(locks: readonly LockSpec[]): boolean {
     return locks.every((spec) => this.queues.get(spec.name)?.admitsNewcomer(spec) ?? true);
+  }
+
+  /**
+   * The first key on which this table and a snapshot differ, leaving out those in `except`, which have changed
+   * since the snapshot was asked for; `undefined`: they agree.
+   */
+  disagreement(snapshot: Snapshot, except: ReadonlySet<string>): string | undefined {
+    const there = new Map(snapshot.entries.map((entry) => [entry.key, entry.modRevision]));
+    for (const [key, modRevision] of there)
+      if (!except.has(key) && parseKey(key)?.kind !== "server" && this.modRevisionOf(key) !== modRevision) return key;
+    for (const key of this.keys()) if (!except.has(key) && !key.startsWith("server/") && !there.has(key)) return key;
+    return undefined;
+  }
+
+  private modRevisionOf(key: string): number | undefined {
+    const parsed = parseKey(key);
+    if (parsed?.kind === "session") return this.sessions.get(parsed.sessionId)?.modRevision;
+    if (parsed?.kind !== "claim") return undefined;
+    const claim = this.owners.get(parsed.sessionId)?.claims.get(parsed.claimId);
+    return claim?.seats.find((seat) => seat.spec.name === parsed.lock)?.modRevision;
   }
 
   private *keys(): Iterable<string> {

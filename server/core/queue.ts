@@ -55,7 +55,7 @@ export class Queue {
   /** Puts a waiting seat at its place: nearly always the end, since places grow with etcd's revisions. */
   insert(seat: Seat): void {
     let before = this.last;
-    while (before !== undefined && before.claim.comesAfter(seat.claim)) before = before.previous;
+    while (before?.claim.comesAfter(seat.claim)) before = before.previous;
     seat.previous = before;
     seat.next = before === undefined ? this.first : before.next;
     if (before === undefined) this.first = seat;

@@ -12,6 +12,7 @@ import type { Entropy } from "../ports/entropy.ts";
 import type { SessionStream } from "../ports/session-stream.ts";
 import type { Change, Feed, Snapshot, Store } from "../ports/store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import { Audit } from "./audit.ts";
 import { Barrier } from "./barrier.ts";
 import { Committer } from "./committer.ts";
 import { Deadlines, deadlineOf } from "./deadlines.ts";
@@ -25,6 +26,7 @@ import { findToken } from "./tokens.ts";
 
 /** How often the table is proven current while there are sessions; acks need a proof within the last 2 s. */
 const PROVE_EVERY_MS = 500;
+const AUDIT_EVERY_MS = 300_000;
 /** How many keys a sweep deletes at a time. */
 const SWEEP_KEYS = 40;
 
@@ -36,6 +38,8 @@ export interface EngineOptions {
   readonly limits: Limits;
   /** Names this run of the server: random, never used before. */
   readonly serverId: string;
+  /** How often the table is compared with the store, in milliseconds. Default: 5 minutes. */
+  readonly auditEveryMs?: number;
 }
 
 /**
@@ -57,6 +61,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private readonly deadlines: Deadlines;
   private readonly notices: PositionNotices;
   private readonly watches: LockWatches;
+  private readonly audit: Audit;
   private readonly links = new Map<SessionStream, Link>();
   private readonly sessions = new Map<string, Session>();
   /** By session id and attempt. */
@@ -86,6 +91,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.renewals = new Renewals(this, options.store, options.telemetry, () => this.tableBarrier.provenAtMs);
     this.notices = new PositionNotices(this.table, options.clock, (id) => this.sessions.get(id));
     this.watches = new LockWatches(this.table);
+    this.audit = new Audit(this.table, options.store, options.clock, this, options.auditEveryMs ?? AUDIT_EVERY_MS);
   }
 
   /** Begins to follow the store. `ready` is called once, when the table is there and commands are taken. */
@@ -357,6 +363,10 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   // -- What etcd says --------------------------------------------------------------------------------
 
   snapshot(snapshot: Snapshot): void {
+    this.replace(snapshot, "gap");
+  }
+
+  private replace(snapshot: Snapshot, why: "gap" | "disagreement"): void {
     if (this.isReady && snapshot.revision < this.table.revision) {
       this.fail(
         `etcd has revision ${snapshot.revision}, but this server has seen ${this.table.revision}: it was restored`,
@@ -364,11 +374,9 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       return;
     }
     const delta = this.table.replace(snapshot.revision, snapshot.entries);
-    if (this.isReady) this.note({ kind: "table.resynced", revision: snapshot.revision, why: "gap" });
-    else {
-      this.isReady = true;
-      for (const claim of delta.granted) claim.grantedAtMs = undefined;
-    }
+    if (this.isReady) this.note({ kind: "table.resynced", revision: snapshot.revision, why });
+    else this.audit.start();
+    this.isReady = true;
     this.act(delta);
     this.tableBarrier.advanced();
     this.lookForDeadlock();
@@ -377,9 +385,17 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   }
 
   changes(revision: number, changes: readonly Change[]): void {
+    if (!this.audit.intercept(revision, changes)) this.apply(revision, changes);
+  }
+
+  apply(revision: number, changes: readonly Change[]): void {
     if (revision <= this.table.revision) return;
     this.act(this.table.apply(revision, changes));
     this.tableBarrier.advanced();
+  }
+
+  resync(snapshot: Snapshot): void {
+    this.replace(snapshot, "disagreement");
   }
 
   progress(revision: number): void {
