@@ -37,6 +37,11 @@ export class Audit {
     this.clock.at(this.clock.nowMs() + this.everyMs, () => this.compare());
   }
 
+  /** Whether changes are kept back, so that the table's revision must not move on without them. */
+  get isHoldingBack(): boolean {
+    return this.keptBack !== undefined;
+  }
+
   /** Sees every revision before the table does. Returns whether it is kept back. */
   intercept(revision: number, changes: readonly Change[]): boolean {
     if (this.keptBack !== undefined) {
@@ -67,8 +72,8 @@ export class Audit {
     this.store.readAll((snapshot) => {
       const keptBack = this.keptBack ?? [];
       this.keptBack = undefined;
-      // Read after the last change that the table has, so it is at least as new.
-      if (snapshot !== undefined) this.host.resync(snapshot);
+      // Read after the last change that the table has, so it is at least as new, unless a gap was filled meanwhile.
+      if (snapshot !== undefined && snapshot.revision >= this.table.revision) this.host.resync(snapshot);
       for (const { revision, changes } of keptBack) this.host.apply(revision, changes);
       this.finish();
     });

@@ -399,7 +399,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   }
 
   progress(revision: number): void {
-    if (revision <= this.table.revision) return;
+    if (revision <= this.table.revision || this.audit.isHoldingBack) return;
     this.table.revision = revision;
     this.tableBarrier.advanced();
   }
