@@ -179,6 +179,8 @@ export class Session {
     } else {
       this.limitWait(own, command.waitMs);
       this.announce(own, (seat) => seat.queue.positionOf(seat));
+      // Only now may it be denied here, so a circle may be waiting for it to be the victim.
+      if (own.request.reentryId !== "") this.host.lookForDeadlock();
     }
     return undefined;
   }
@@ -445,8 +447,10 @@ export class Session {
   private answerGone(own: OwnClaim): void {
     const { leaving } = own;
     this.drop(own);
-    if (leaving?.by === "server") this.deny(own, leaving);
-    else {
+    if (leaving?.by === "server") {
+      this.deny(own, leaving);
+      if (leaving.reason === "deadlock") this.host.lookForDeadlock();
+    } else {
       this.host.note({ kind: "claim.released" });
       this.send({ kind: "released", claimId: own.answersTo });
     }

@@ -69,6 +69,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private started: (() => void) | undefined;
   private isReady = false;
   private stopping = false;
+  private halted = false;
   private failure = "";
   private deadlockDue = false;
   private whenEmpty: (() => void) | undefined;
@@ -108,9 +109,9 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   stop(withinMs: number, stopped: () => void): void {
     this.stopping = true;
     const finish = (): void => {
-      const done = this.whenEmpty;
-      this.whenEmpty = undefined;
-      if (done !== undefined) stopped();
+      if (this.halted) return;
+      this.halted = true;
+      stopped();
     };
     this.whenEmpty = finish;
     for (const link of [...this.links.values()]) {
@@ -473,7 +474,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   }
 
   private checkEmpty(): void {
-    if (this.whenEmpty === undefined) return;
+    if (this.whenEmpty === undefined || this.halted) return;
     const leaving = [...this.sessions.values()].some((session) => session.ending !== undefined);
     if (!leaving) this.whenEmpty();
   }
@@ -488,6 +489,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
 
   /** Keeps the proof fresh that the watch is current: acks depend on it, and so does health. */
   private proveRegularly(): void {
+    if (this.halted) return;
     this.barrier(() => undefined);
     this.after(PROVE_EVERY_MS, () => this.proveRegularly());
   }
