@@ -1,0 +1,89 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Server } from "node:net";
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** Both in PEM. `undefined`: plain text. */
+  readonly tls: { readonly certificate: Buffer; readonly key: Buffer } | undefined;
+  /** Whether the server can do its work now, and if not, why. */
+  readonly health: () => { readonly serving: boolean; readonly problem: string };
+  readonly metrics: () => Promise<string>;
+  readonly metricsContentType: string;
+}
+
+export interface HttpServer extends AsyncDisposable {
+  /** The port it listens on. */
+  readonly port: number;
+}
+
+/**
+ * Starts what probes and Prometheus ask: `/healthz` answers 200 while the process runs; `/readyz` 200 while it serves,
+ * else 503 and why; `/metrics`. Disposing it ends every connection.
+ *
+ * Rejects with Node's error when it cannot listen.
+ */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const handler = (request: IncomingMessage, response: ServerResponse) => {
+    answer(request, response, options).catch(() => response.destroy());
+  };
+  const { tls, host, port } = options;
+  // Nobody who asks these needs long, and nobody may hold many connections open.
+  const limits = { requestTimeout: 5_000, headersTimeout: 5_000, keepAliveTimeout: 5_000 };
+  const server = tls
+    ? createTlsServer({ ...limits, cert: tls.certificate, key: tls.key }, handler)
+    : createServer(limits, handler);
+  server.maxConnections = 256;
+  await listen(server, host, port);
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.off("error", reject);
+      // Later ones are of accepting, such as too many open files: that connection is lost, and no more.
+      server.on("error", () => undefined);
+      resolve();
+    });
+  });
+}
+
+interface Page {
+  readonly status: number;
+  readonly body: string;
+  readonly contentType?: string;
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, options: HttpServerOptions): Promise<void> {
+  const { status, body, contentType = "text/plain; charset=utf-8" } = await pageFor(request, options);
+  const length = Buffer.byteLength(body);
+  response.writeHead(status, { "content-type": contentType, "content-length": length, "cache-control": "no-store" });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+async function pageFor(request: IncomingMessage, options: HttpServerOptions): Promise<Page> {
+  if (request.method !== "GET" && request.method !== "HEAD") return { status: 405, body: "only GET and HEAD\n" };
+  switch (request.url?.split("?")[0]) {
+    case "/healthz":
+      return { status: 200, body: "alive\n" };
+    case "/readyz": {
+      const { serving, problem } = options.health();
+      return serving ? { status: 200, body: "serving\n" } : { status: 503, body: `${problem}\n` };
+    }
+    case "/metrics":
+      return { status: 200, body: await options.metrics(), contentType: options.metricsContentType };
+    default:
+      return { status: 404, body: "there are /healthz, /readyz and /metrics\n" };
+  }
+}

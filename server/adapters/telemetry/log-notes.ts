@@ -1,0 +1,52 @@
+import type { EngineNote, Telemetry } from "../../ports/telemetry.ts";
+import type { Log, LogFields, LogLevel } from "./log.ts";
+
+/** How often an event that asks for attention is written while it goes on and on. */
+const REPEAT_AFTER_MS = 1_000;
+
+/**
+ * Writes what the engine tells to a log. Events of level `warn` come at most once a second each; the next one says
+ * how many were left out.
+ */
+export function logNotes(log: Log, nowMs: () => number): Telemetry {
+  const warned = new Map<string, { atMs: number; leftOut: number }>();
+  return {
+    note(note) {
+      const { kind, ...fields } = note;
+      const level = levelOf(note);
+      if (!log.has(level)) return;
+      if (level !== "warn") return log.event(level, kind, fields as LogFields);
+      const last = warned.get(kind);
+      if (last !== undefined && nowMs() - last.atMs < REPEAT_AFTER_MS) {
+        last.leftOut++;
+        return;
+      }
+      warned.set(kind, { atMs: nowMs(), leftOut: 0 });
+      log.event(level, kind, { ...(fields as LogFields), leftOut: last?.leftOut || undefined });
+    },
+  };
+}
+
+function levelOf(note: EngineNote): LogLevel {
+  switch (note.kind) {
+    case "session.opened":
+    case "session.ended":
+      return "info";
+    case "claim.granted":
+    case "claim.denied":
+    case "claim.released":
+    case "claim.lost":
+      return "debug";
+    case "store.committed":
+      return note.outcome === "decided" ? "debug" : "warn";
+    case "lease.renewed":
+      return note.outcome === "unavailable" ? "warn" : "debug";
+    case "table.resynced":
+    case "engine.paused":
+      return "warn";
+    case "engine.failed":
+      return "error";
+    default:
+      return note satisfies never;
+  }
+}
