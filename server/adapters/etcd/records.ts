@@ -1,0 +1,179 @@
+import type { Entry } from "../../core/entry.ts";
+import { parseKey } from "../../core/keys.ts";
+import type { StoredValue } from "../../core/operation.ts";
+import type {
+  ClaimRecord,
+  ClientInfo,
+  Liveness,
+  Mode,
+  OnDisconnect,
+  ServerRecord,
+  SessionRecord,
+} from "../../core/records.ts";
+import * as stored from "../../gen/holdfast/storage/v1/storage.ts";
+import { StoreError } from "./store-error.ts";
+
+/** The format that this version writes and reads. */
+const FORMAT = 1;
+
+/** A key as etcd has it, without prefix, and with revisions as numbers. */
+export interface StoredKey {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly lease: bigint;
+}
+
+/** The bytes to store for a record, in `holdfast.storage.v1`. */
+export function encodeValue(value: StoredValue): Uint8Array {
+  switch (value.kind) {
+    case "session":
+      return stored.SessionRecord.encode(storedSession(value.record)).finish();
+    case "claim":
+      return stored.ClaimRecord.encode(storedClaim(value.record)).finish();
+    case "server":
+      return stored.ServerRecord.encode(storedServer(value.record)).finish();
+    default:
+      return value satisfies never;
+  }
+}
+
+/** Reads what is stored. Throws `unknown-record` for all that is not certainly what this version would write. */
+export function decodeEntry({ key, value, ...rest }: StoredKey): Entry {
+  const parsed = parseKey(key);
+  if (parsed === undefined) throw unknown(key, "is no key of ours");
+  try {
+    switch (parsed.kind) {
+      case "session":
+        return { kind: "session", key, record: session(key, stored.SessionRecord.decode(value)), ...rest };
+      case "claim":
+        return { kind: "claim", key, record: claim(key, parsed.lock, stored.ClaimRecord.decode(value)), ...rest };
+      case "server":
+        return { kind: "server", key, record: server(key, stored.ServerRecord.decode(value)), ...rest };
+    }
+  } catch (error) {
+    throw error instanceof StoreError ? error : unknown(key, "cannot be read", error);
+  }
+}
+
+function unknown(key: string, what: string, cause?: unknown): StoreError {
+  const advice = "run the version of Holdfast that wrote it, or give this one another prefix";
+  return new StoreError("unknown-record", `${JSON.stringify(key)} in etcd ${what}; ${advice}`, cause);
+}
+
+function storedSession(record: SessionRecord): stored.SessionRecord {
+  return {
+    format: FORMAT,
+    ttl: { seconds: BigInt(Math.floor(record.ttlMs / 1_000)), nanos: (record.ttlMs % 1_000) * 1_000_000 },
+    onDisconnect: onDisconnects[record.onDisconnect],
+    liveness: livenesses[record.liveness],
+    resumeSecretSha256: Buffer.from(record.secretHash, "hex"),
+    serverId: record.serverId,
+    attempt: record.attempt,
+    identity: record.identity,
+    peer: record.peer,
+    client: record.client,
+    labels: record.labels,
+    openedAt: new Date(record.openedAtMs),
+  };
+}
+
+function session(key: string, from: stored.SessionRecord): SessionRecord {
+  refuseFormat(key, from.format);
+  if (from.ttl === undefined) throw unknown(key, "has no TTL");
+  return {
+    ttlMs: Number(from.ttl.seconds) * 1_000 + from.ttl.nanos / 1_000_000,
+    onDisconnect: fromStored(onDisconnects, from.onDisconnect, key),
+    liveness: fromStored(livenesses, from.liveness, key),
+    secretHash: from.resumeSecretSha256.toString("hex"),
+    serverId: from.serverId,
+    attempt: from.attempt,
+    identity: from.identity,
+    peer: from.peer,
+    client: from.client satisfies ClientInfo | undefined,
+    labels: from.labels,
+    openedAtMs: from.openedAt?.getTime() ?? 0,
+  };
+}
+
+function storedClaim(record: ClaimRecord): stored.ClaimRecord {
+  return {
+    format: FORMAT,
+    ordinal: record.ordinal,
+    mode: modes[record.mode],
+    permits: record.permits,
+    limit: record.limit,
+    reentryId: record.reentryId,
+    // The key names it already.
+    lockNames: record.lockNames.length === 1 ? NO_NAMES : (record.lockNames as string[]),
+    purpose: record.purpose,
+    value: record.value as Buffer,
+    claimedAt: new Date(record.claimedAtMs),
+  };
+}
+
+const NO_NAMES: string[] = [];
+
+function claim(key: string, lock: string, from: stored.ClaimRecord): ClaimRecord {
+  refuseFormat(key, from.format);
+  if (from.ordinal > 127) throw unknown(key, `has ordinal ${from.ordinal}`);
+  const mode = fromStored(modes, from.mode, key);
+  const isSemaphore = mode === "semaphore";
+  if (isSemaphore !== from.permits > 0 || isSemaphore !== from.limit > 0) throw unknown(key, "has odd permits");
+  if (from.lockNames.length > 0 && !from.lockNames.includes(lock)) throw unknown(key, "is of other locks");
+  return {
+    ordinal: from.ordinal,
+    mode,
+    permits: from.permits,
+    limit: from.limit,
+    reentryId: from.reentryId,
+    lockNames: from.lockNames.length === 0 ? [lock] : from.lockNames,
+    purpose: from.purpose,
+    value: from.value,
+    claimedAtMs: from.claimedAt?.getTime() ?? 0,
+  };
+}
+
+function storedServer(record: ServerRecord): stored.ServerRecord {
+  return {
+    format: FORMAT,
+    address: record.address,
+    version: record.version,
+    startedAt: new Date(record.startedAtMs),
+    draining: record.draining,
+  };
+}
+
+function server(key: string, from: stored.ServerRecord): ServerRecord {
+  refuseFormat(key, from.format);
+  return {
+    address: from.address,
+    version: from.version,
+    startedAtMs: from.startedAt?.getTime() ?? 0,
+    draining: from.draining,
+  };
+}
+
+function refuseFormat(key: string, format: number): void {
+  if (format !== FORMAT) throw unknown(key, `has format ${format}, and this version knows only ${FORMAT}`);
+}
+
+const modes: Readonly<Record<Mode, stored.Mode>> = {
+  exclusive: stored.Mode.EXCLUSIVE,
+  shared: stored.Mode.SHARED,
+  semaphore: stored.Mode.SEMAPHORE,
+};
+const onDisconnects: Readonly<Record<OnDisconnect, stored.OnDisconnect>> = {
+  release: stored.OnDisconnect.RELEASE,
+  keep: stored.OnDisconnect.KEEP,
+};
+const livenesses: Readonly<Record<Liveness, stored.Liveness>> = {
+  heartbeat: stored.Liveness.HEARTBEAT,
+  transport: stored.Liveness.TRANSPORT,
+};
+
+function fromStored<Word extends string>(table: Readonly<Record<Word, number>>, number: number, key: string): Word {
+  for (const word in table) if (table[word] === number) return word;
+  throw unknown(key, `has a kind ${number} that this version does not know`);
+}
