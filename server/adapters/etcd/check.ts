@@ -1,0 +1,63 @@
+import { MaintenanceService } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
+import type { CallFailure, EtcdClient } from "./client.ts";
+import { StoreError } from "./store-error.ts";
+
+/** Older ones lose events of starved watches or around compactions, or tell of progress that was not made. */
+const OLDEST = { major: 3, minor: 6 };
+
+const RETRY_MS = 200;
+const CALL_TIMEOUT_MS = 2_000;
+
+/**
+ * Waits until etcd answers, lets us in and says that it is new enough. Rejects with a `StoreError`: `unreachable`
+ * when `timeoutMs` has passed without an answer, `auth-refused`, or `too-old`.
+ */
+export async function checkEtcd(client: EtcdClient, endpoints: readonly string[], timeoutMs: number): Promise<void> {
+  const untilMs = performance.now() + timeoutMs;
+  for (;;) {
+    const answer = await askVersion(client);
+    if (typeof answer === "string") {
+      refuseOld(answer, endpoints);
+      return;
+    }
+    const problem = startProblem(answer, endpoints);
+    if (problem.reason !== "unreachable" || performance.now() + RETRY_MS > untilMs) throw problem;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+/** What a call that failed at the start says about etcd. */
+export function startProblem({ details }: CallFailure, endpoints: readonly string[]): StoreError {
+  const at = endpoints.join(",");
+  if (!REFUSALS.some((refusal) => details.includes(refusal))) {
+    return new StoreError(
+      "unreachable",
+      `etcd at ${at} does not answer (${details}); start it or correct the endpoints`,
+    );
+  }
+  const advice = "give a user and a password that may read and write all keys of the prefix";
+  return new StoreError("auth-refused", `etcd at ${at} refuses us (${details}); ${advice}`);
+}
+
+const REFUSALS = ["user name is empty", "authentication failed", "permission denied", "invalid auth token"];
+
+function askVersion(client: EtcdClient): Promise<string | CallFailure> {
+  return new Promise((resolve) => {
+    client.authenticate((refused) => {
+      if (refused !== null) resolve(refused);
+      else {
+        client.call(MaintenanceService.status, {}, CALL_TIMEOUT_MS, (failure, response) =>
+          resolve(failure ?? response!.version),
+        );
+      }
+    });
+  });
+}
+
+function refuseOld(version: string, endpoints: readonly string[]): void {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major > OLDEST.major || (major === OLDEST.major && minor >= OLDEST.minor)) return;
+  const needed = `${OLDEST.major}.${OLDEST.minor}`;
+  const message = `etcd at ${endpoints.join(",")} is ${version}; Holdfast needs ${needed} or newer`;
+  throw new StoreError("too-old", message);
+}
