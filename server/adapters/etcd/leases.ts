@@ -1,0 +1,63 @@
+import { randomBytes } from "node:crypto";
+import { LeaseService } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
+import type { LeaseOutcome, RenewOutcome } from "../../ports/store.ts";
+import type { EtcdClient } from "./client.ts";
+import { Renewals } from "./renewals.ts";
+import { Revocations } from "./revocations.ts";
+
+export interface LeaseOptions {
+  readonly client: EtcdClient;
+  /** How long etcd has to grant a lease. */
+  readonly grantTimeoutMs: number;
+  /** How long etcd has to renew one. */
+  readonly renewTimeoutMs: number;
+  readonly onTrouble: (why: string) => void;
+}
+
+/** Leases: granted, renewed over several streams, revoked in the background. */
+export class Leases {
+  private readonly options: LeaseOptions;
+  private readonly renewals: Renewals;
+  private readonly revocations: Revocations;
+
+  constructor(options: LeaseOptions) {
+    this.options = options;
+    this.renewals = new Renewals(options.client, options.renewTimeoutMs, options.onTrouble);
+    this.revocations = new Revocations(options.client);
+  }
+
+  grant(ttlSeconds: number, done: (outcome: LeaseOutcome) => void): void {
+    const lease = newLeaseId();
+    const { client, grantTimeoutMs } = this.options;
+    client.call(
+      LeaseService.leaseGrant,
+      { ID: lease, TTL: BigInt(ttlSeconds) },
+      grantTimeoutMs,
+      (failure, response) => {
+        if (response !== undefined) {
+          done({ kind: "granted", lease, ttlSeconds: Number(response.TTL) });
+          return;
+        }
+        // It may have been granted all the same, and nobody would ever use it.
+        this.revoke(lease, () => {});
+        done({ kind: failure?.details.includes("database space exceeded") ? "no-space" : "unavailable" });
+      },
+    );
+  }
+
+  renew(lease: bigint, done: (outcome: RenewOutcome) => void): void {
+    this.renewals.renew(lease, done);
+  }
+
+  revoke(lease: bigint, done: (known: boolean) => void): void {
+    this.revocations.revoke(lease, done);
+  }
+
+  close(): void {
+    this.renewals.close();
+    this.revocations.close();
+  }
+}
+
+/** Chosen here, so that a lease whose grant was not answered can be revoked. Positive, and no guess for others. */
+const newLeaseId = (): bigint => BigInt.asUintN(63, randomBytes(8).readBigUInt64LE()) | 1n;
