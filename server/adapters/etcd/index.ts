@@ -1,0 +1,170 @@
+import type { Snapshot } from "../../core/entry.ts";
+import type { CommitOutcome, Operation } from "../../core/operation.ts";
+import { KVService, RangeRequest } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
+import type { Feed, LeaseOutcome, RenewOutcome, RevisionOutcome, Store } from "../../ports/store.ts";
+import { checkEtcd, startProblem } from "./check.ts";
+import { type EtcdAddress, EtcdClient } from "./client.ts";
+import { Keyspace } from "./keyspace.ts";
+import { Leases } from "./leases.ts";
+import { readSnapshot } from "./snapshot.ts";
+import { type EtcdStatus, readStatus } from "./status.ts";
+import { Transactions } from "./transactions.ts";
+import { Watch } from "./watch.ts";
+
+export type { EtcdAddress } from "./client.ts";
+export type { EtcdMember, EtcdStatus } from "./status.ts";
+export { StoreError, type StoreErrorReason } from "./store-error.ts";
+
+export interface EtcdStoreOptions extends EtcdAddress {
+  /** Before each of our keys; not empty. Whatever else is below it is refused. */
+  readonly prefix: string;
+  /**
+   * Told when the store cannot go on: something is stored that cannot be read, or etcd said what cannot be. What
+   * was built on the store is not to be trusted any more: stop serving. May be told more than once.
+   */
+  readonly onFault: (fault: Error) => void;
+  /** Told what will heal by itself, for the log. */
+  readonly onTrouble?: (event: StoreTrouble, why: string) => void;
+  /** How long etcd may take to answer at the start. Absent: 5 s. */
+  readonly startTimeoutMs?: number;
+  /** How long etcd has for a transaction (each of the two that a commit may need). Absent: 5 s. */
+  readonly commitTimeoutMs?: number;
+  /** How long etcd has for a read, or to grant a lease. Absent: 3 s. */
+  readonly readTimeoutMs?: number;
+  /** How long etcd has to renew a lease before the stream is given up. Absent: 2 s. */
+  readonly renewTimeoutMs?: number;
+}
+
+export type StoreTrouble = "watch.broken" | "watch.compacted" | "renewals.broken";
+
+/** The store on a real etcd. */
+export interface EtcdStore extends Store, AsyncDisposable {
+  /** Asks all members how they are. Takes up to 4 s, and never fails. */
+  status(): Promise<EtcdStatus>;
+  /**
+   * Ends it: what is owed is answered as unknown or unavailable, the feed falls silent, connections and timers go.
+   * Revokes that still wait are given up. Nothing may be called after.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to etcd and reads what is there, for `follow`.
+ *
+ * Rejects with a `StoreError` of one line when it does not answer in time, is too old, refuses us, or has below the
+ * prefix what this version cannot read. Nothing is left open then.
+ */
+export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
+  const client = new EtcdClient(options);
+  try {
+    await checkEtcd(client, options.endpoints, options.startTimeoutMs ?? 5_000);
+    const keyspace = new Keyspace(options.prefix);
+    return new OpenStore(client, keyspace, options, await firstSnapshot(client, keyspace, options.endpoints));
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+function firstSnapshot(client: EtcdClient, keyspace: Keyspace, endpoints: readonly string[]): Promise<Snapshot> {
+  return new Promise((resolve, reject) => {
+    readSnapshot(client, keyspace, (result) => {
+      if (result.kind === "read") resolve(result.snapshot);
+      else reject(result.kind === "fault" ? result.fault : startProblem(result.failure, endpoints));
+    });
+  });
+}
+
+class OpenStore implements EtcdStore {
+  private readonly client: EtcdClient;
+  private readonly keyspace: Keyspace;
+  private readonly options: EtcdStoreOptions;
+  private readonly transactions: Transactions;
+  private readonly leases: Leases;
+  private readonly readTimeoutMs: number;
+  private readonly onTrouble: (event: StoreTrouble, why: string) => void;
+  /** What was read at the start, until it is followed. */
+  private first: Snapshot | undefined;
+  private watch: Watch | undefined;
+
+  constructor(client: EtcdClient, keyspace: Keyspace, options: EtcdStoreOptions, first: Snapshot) {
+    this.client = client;
+    this.keyspace = keyspace;
+    this.options = options;
+    this.first = first;
+    this.readTimeoutMs = options.readTimeoutMs ?? 3_000;
+    const { onFault, onTrouble = () => {} } = options;
+    this.onTrouble = onTrouble;
+    this.transactions = new Transactions({
+      client,
+      keyspace,
+      timeoutMs: options.commitTimeoutMs ?? 5_000,
+      onFault,
+    });
+    this.leases = new Leases({
+      client,
+      grantTimeoutMs: this.readTimeoutMs,
+      renewTimeoutMs: options.renewTimeoutMs ?? 2_000,
+      onTrouble: (why) => onTrouble("renewals.broken", why),
+    });
+  }
+
+  follow(feed: Feed): void {
+    if (this.first === undefined) throw new Error("a store is followed once");
+    const { client, keyspace, onTrouble } = this;
+    const { onFault } = this.options;
+    this.watch = new Watch({ client, keyspace, feed, onFault, onTrouble }, this.first);
+    this.first = undefined;
+  }
+
+  commit(operations: readonly Operation[], done: (outcome: CommitOutcome) => void): void {
+    this.transactions.commit(operations, done);
+  }
+
+  grantLease(ttlSeconds: number, done: (outcome: LeaseOutcome) => void): void {
+    this.leases.grant(ttlSeconds, done);
+  }
+
+  renewLease(lease: bigint, done: (outcome: RenewOutcome) => void): void {
+    this.leases.renew(lease, done);
+  }
+
+  revokeLease(lease: bigint, done: (known: boolean) => void): void {
+    this.leases.revoke(lease, done);
+  }
+
+  readRevision(done: (outcome: RevisionOutcome) => void): void {
+    // One key that is not there, since only the header is wanted.
+    const request = RangeRequest.create({ key: this.keyspace.start });
+    this.client.call(KVService.range, request, this.readTimeoutMs, (_, response) => {
+      if (response === undefined) done({ kind: "unavailable" });
+      else done({ kind: "revision", revision: Number(response.header?.revision) });
+    });
+  }
+
+  requestProgress(): void {
+    this.watch?.requestProgress();
+  }
+
+  readAll(done: (snapshot: Snapshot | undefined) => void): void {
+    readSnapshot(this.client, this.keyspace, (result) => {
+      if (result.kind === "fault") this.options.onFault(result.fault);
+      done(result.kind === "read" ? result.snapshot : undefined);
+    });
+  }
+
+  status(): Promise<EtcdStatus> {
+    return readStatus(this.options);
+  }
+
+  close(): Promise<void> {
+    this.watch?.close();
+    this.leases.close();
+    this.client.close();
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
