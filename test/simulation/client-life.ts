@@ -1,0 +1,122 @@
+import type { LockSpec } from "../../server/core/frames.ts";
+import type { ModelClaim, ModelClient } from "./model-client.ts";
+
+const NAMES = ["stock/1", "stock/1", "stock/1/price", "seats"] as const;
+const THREADS = ["", "", "thread-a", "thread-b"] as const;
+
+/** What a client wants, step by step, until it has crashed: locks of all kinds, and trouble with its connection. */
+export class ClientLife {
+  private readonly client: ModelClient;
+  private readonly world: ModelClient["world"];
+
+  constructor(client: ModelClient) {
+    this.client = client;
+    this.world = client.world;
+    this.again();
+  }
+
+  private again(): void {
+    const { process } = this.client;
+    process.at(process.nowMs() + this.world.between(20, 60), () => this.step());
+  }
+
+  private step(): void {
+    const { client, world } = this;
+    client.beat();
+    if (client.isUp) {
+      if (world.isChaotic && client.claims.size < 3 && world.happens(0.25)) this.askForSomething();
+      for (const claim of [...client.claims.values()]) {
+        if (claim.state === "held") this.useOrRelease(claim);
+        else if (claim.state === "wanted") this.perhapsCancel(claim);
+      }
+      if (world.isChaotic) this.trouble();
+      else if (client.isClosing && client.claims.size === 0) client.close();
+    }
+    this.again();
+  }
+
+  private askForSomething(): void {
+    const { client, world } = this;
+    const several = world.happens(0.3);
+    const names = several ? [...new Set(NAMES)].filter(() => world.happens(0.66)) : [world.pick(NAMES) ?? "seats"];
+    const reentryId = world.pick(THREADS) ?? "";
+    if (names.length === 0 || this.isBlocked(reentryId) || this.wouldReenter(reentryId, names)) return;
+    this.ask(
+      names.map((name) => this.specFor(name)),
+      reentryId,
+    );
+  }
+
+  private ask(locks: readonly LockSpec[], reentryId: string): void {
+    const { client, world } = this;
+    // Threads of control can wait for each other in a circle.
+    const mustEnd = reentryId !== "" && client.onDisconnect === "keep";
+    const waitMs = world.happens(0.3) ? 0 : mustEnd || world.happens(0.3) ? world.between(300, 4000) : undefined;
+    world.count(`client: asks for ${locks.length === 1 ? locks[0]?.mode : "several"}`);
+    client.ask(locks, waitMs === undefined ? undefined : Math.floor(waitMs), reentryId);
+  }
+
+  private specFor(name: string): LockSpec {
+    const { world } = this;
+    // Once in a while somebody takes a semaphore for a lock, or has another limit in mind.
+    const isWrong = world.happens(0.01);
+    if ((name === "seats") !== isWrong)
+      return { name, mode: "semaphore", permits: world.happens(0.3) ? 2 : 1, limit: isWrong ? 3 : 2 };
+    return { name, mode: world.happens(0.6) ? "exclusive" : "shared", permits: 0, limit: 0 };
+  }
+
+  /** A thread of control that waits does nothing else. */
+  private isBlocked(reentryId: string): boolean {
+    return reentryId !== "" && this.claimsOf(reentryId).some((claim) => claim.state === "wanted");
+  }
+
+  private wouldReenter(reentryId: string, names: readonly string[]): boolean {
+    if (reentryId === "" || this.client.onDisconnect === "release") return false;
+    return this.claimsOf(reentryId).some((claim) => claim.request.locks.some(({ name }) => names.includes(name)));
+  }
+
+  private claimsOf(reentryId: string): ModelClaim[] {
+    return [...this.client.claims.values()].filter((claim) => claim.request.reentryId === reentryId);
+  }
+
+  private useOrRelease(claim: ModelClaim): void {
+    const { client, world } = this;
+    const { reentryId, locks } = claim.request;
+    client.use(claim);
+    if (this.isBlocked(reentryId)) return;
+    if (world.happens(world.isChaotic ? 0.2 : 0.5)) {
+      client.release(claim);
+      // And at once again: a try stands behind the client's own release.
+      if (world.isChaotic && world.happens(0.2)) client.ask(locks, world.happens(0.7) ? 0 : undefined, "");
+    } else if (world.happens(0.08)) client.update(claim);
+    else if (world.isChaotic && reentryId !== "" && client.onDisconnect === "release" && world.happens(0.15)) {
+      client.ask(locks, undefined, reentryId);
+      if (world.happens(0.5)) client.release(claim);
+    }
+  }
+
+  private perhapsCancel(claim: ModelClaim): void {
+    const { client, world } = this;
+    if (!world.isChaotic) return;
+    const waitedMs = client.process.nowMs() - claim.askedAtMs;
+    if (!world.happens(0.02) && !(waitedMs > 9000 && world.happens(0.2))) return;
+    world.count("client: cancels");
+    client.release(claim);
+  }
+
+  private trouble(): void {
+    const { client, world } = this;
+    const fate = world.chance();
+    if (fate < 0.004) {
+      const { stream } = client;
+      const serverSeesMs = world.happens(0.5) ? world.between(0, 200) : world.between(0, 6000);
+      stream?.break(world.between(0, 500), serverSeesMs);
+      world.count("client: stream breaks");
+    } else if (fate < 0.007) client.migrate();
+    else if (fate < 0.01) {
+      client.process.pause(world.between(100, 6000));
+      world.count("client: pauses");
+    } else if (fate < 0.012) client.close();
+    else if (fate < 0.013) client.crash();
+  }
+}

@@ -1,0 +1,107 @@
+import type { SessionEvent } from "../../server/core/frames.ts";
+import { LockTable } from "../../server/core/lock-table.ts";
+import { Engine } from "../../server/engine/engine.ts";
+import type { EngineNote, Telemetry } from "../../server/ports/telemetry.ts";
+import { EtcdConnection } from "./etcd-connection.ts";
+import type { SimulatedEtcd } from "./simulated-etcd.ts";
+import type { SimulatedStream } from "./simulated-stream.ts";
+import { compareTable } from "./table-check.ts";
+import type { Truth } from "./truth.ts";
+import { Process, simulatedEntropy, type World } from "./world.ts";
+
+/** One server's place: a process with the real engine in it, started again after each crash. */
+export class SimulatedServer {
+  readonly number: number;
+  readonly world: World;
+  readonly truth: Truth;
+  process: Process;
+  engine: Engine;
+  connection: EtcdConnection;
+  readonly streams = new Set<SimulatedStream>();
+  isReady = false;
+  private readonly etcd: SimulatedEtcd;
+  private runs = 0;
+
+  constructor(number: number, etcd: SimulatedEtcd, truth: Truth) {
+    this.number = number;
+    this.world = etcd.world;
+    this.etcd = etcd;
+    this.truth = truth;
+    [this.process, this.connection, this.engine] = this.boot();
+  }
+
+  private boot(): [Process, EtcdConnection, Engine] {
+    const process = new Process(this.world, (error) =>
+      this.world.violation("THROWN", error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    );
+    const connection = new EtcdConnection(this.etcd, process, () => this.checkTable());
+    const engine = new Engine({
+      store: connection,
+      clock: process,
+      entropy: simulatedEntropy(this.world),
+      telemetry: this.telemetry(),
+      limits: { maxTtlMs: 600_000, maxClaimsPerSession: 1000, maxWaitersPerLock: 10_000, maxReentryDepth: 3 },
+      serverId: `server${this.number}.${++this.runs}`,
+      auditEveryMs: 5000,
+    });
+    engine.start(() => {
+      this.isReady = true;
+    });
+    return [process, connection, engine];
+  }
+
+  get isUp(): boolean {
+    return this.process.isAlive && this.isReady;
+  }
+
+  crash(downForMs: number): void {
+    if (!this.process.isAlive) return;
+    this.process.isAlive = false;
+    this.isReady = false;
+    this.connection.close();
+    for (const stream of [...this.streams]) stream.serverDied();
+    this.world.after(downForMs, () => {
+      [this.process, this.connection, this.engine] = this.boot();
+      this.world.note(`server ${this.number} starts`);
+    });
+  }
+
+  /** Sees every event that the engine sends, at the moment at which it is sent. */
+  sent(stream: SimulatedStream, event: SessionEvent): void {
+    if (event.kind === "opened") stream.sessionId = event.sessionId;
+  }
+
+  /** The table must say what etcd's keys say at its revision, but for what this server's clients have given up. */
+  private checkTable(): void {
+    if (!this.isReady || !this.world.happens(0.2)) return;
+    const { table } = this.engine;
+    const problem = compareTable(table, this.truth.at(table.revision));
+    if (problem !== undefined)
+      this.world.violation("TABLE", `server ${this.number} at revision ${table.revision}: ${problem}`);
+    if (this.world.happens(0.1)) this.checkFromSnapshot();
+  }
+
+  private checkFromSnapshot(): void {
+    const fresh = new LockTable();
+    const { revision, entries } = this.etcd.snapshot();
+    fresh.replace(revision, entries);
+    const problem = compareTable(fresh, this.truth.at(revision));
+    if (problem !== undefined) this.world.violation("TABLE", `from a snapshot at revision ${revision}: ${problem}`);
+    this.world.count("table: compared with one from a snapshot");
+  }
+
+  private telemetry(): Telemetry {
+    return { note: (note) => this.noted(note) };
+  }
+
+  private noted(note: EngineNote): void {
+    const { world } = this;
+    if (note.kind === "engine.failed") world.violation("ENGINE-FAILED", note.problem);
+    else if (note.kind === "table.resynced" && note.why === "disagreement")
+      world.violation("DISAGREEMENT", `server ${this.number} found its table wrong`);
+    else if (note.kind === "session.opened") world.count(note.resumed ? "session.opened: resumed" : "session.opened");
+    else if (note.kind === "claim.granted") world.count(note.reentered ? "claim.granted: reentered" : "claim.granted");
+    else if ("reason" in note) world.count(`${note.kind}: ${note.reason}`);
+    else if (note.kind !== "store.committed" && note.kind !== "lease.renewed") world.count(note.kind);
+  }
+}

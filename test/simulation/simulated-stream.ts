@@ -1,0 +1,147 @@
+import type { Command, SessionEvent } from "../../server/core/frames.ts";
+import type { SessionStream } from "../../server/ports/session-stream.ts";
+import type { SimulatedServer } from "./simulated-server.ts";
+import { valueOf } from "./truth.ts";
+import type { Process, World } from "./world.ts";
+
+/** The client's end of a stream. */
+export interface StreamOwner {
+  readonly process: Process;
+  received(stream: SimulatedStream, event: SessionEvent): void;
+  /** It broke, or ended after `closed`. */
+  ended(stream: SimulatedStream): void;
+}
+
+/**
+ * A stream between a client and a server, in order and with delays each way, that either side may see break
+ * seconds before the other; what is under way then still arrives.
+ */
+export class SimulatedStream implements SessionStream {
+  readonly peer = "";
+  readonly identity = "";
+  readonly world: World;
+  readonly owner: StreamOwner;
+  readonly server: SimulatedServer;
+  /** Whose stream it is, once the engine has said so. */
+  sessionId = "";
+  private clientIsOn = true;
+  private serverIsOn = true;
+  private readonly run: Process;
+  private lastToServerMs = 0;
+  private lastToClientMs = 0;
+
+  constructor(owner: StreamOwner, server: SimulatedServer) {
+    this.owner = owner;
+    this.server = server;
+    this.world = server.world;
+    this.run = server.process;
+    server.streams.add(this);
+  }
+
+  /** Whether the client still has it. */
+  get isOn(): boolean {
+    return this.clientIsOn;
+  }
+
+  // -- From the client -------------------------------------------------------------------------------
+
+  write(...commands: Command[]): void {
+    if (!this.clientIsOn) return;
+    this.toServer(() => {
+      for (const command of commands) {
+        this.world.note(`-> ${this.server.number} ${describe(command)}`);
+        if (this.serverIsOn) this.server.engine.command(this, command);
+      }
+    });
+  }
+
+  /** The client half-closes it, as a proxy may do, and hears nothing more. */
+  halfClose(): void {
+    this.clientIsOn = false;
+    this.toServer(() => this.endAtServer("half-closed"));
+  }
+
+  /** It breaks: the client sees it within `clientSeesMs`, the server within `serverSeesMs`. */
+  break(clientSeesMs: number, serverSeesMs: number): void {
+    if (!this.clientIsOn) return;
+    this.clientIsOn = false;
+    this.world.after(clientSeesMs, () => this.owner.process.receive(() => this.owner.ended(this)));
+    this.world.after(serverSeesMs, () => this.run.receive(() => this.endAtServer("broken")));
+  }
+
+  private endAtServer(how: "half-closed" | "broken"): void {
+    if (!this.serverIsOn) return;
+    this.serverIsOn = false;
+    this.server.streams.delete(this);
+    this.server.engine.disconnected(this, how);
+  }
+
+  private toServer(arrive: () => void): void {
+    const delayMs = this.world.between(0.2, this.world.isChaotic && this.world.happens(0.01) ? 300 : 3);
+    this.lastToServerMs = Math.max(this.lastToServerMs, this.world.nowMs + delayMs);
+    this.world.after(this.lastToServerMs - this.world.nowMs, () => this.run.receive(arrive));
+  }
+
+  // -- From the server -------------------------------------------------------------------------------
+
+  send(event: SessionEvent): void {
+    if (!this.serverIsOn) this.world.violation("SENT-AFTER-END", `${event.kind} on a stream that is over`);
+    this.world.note(`<- ${this.server.number} ${describe(event)}`);
+    this.server.sent(this, event);
+    if (event.kind === "closed") {
+      this.serverIsOn = false;
+      this.server.streams.delete(this);
+    }
+    const delayMs = this.world.between(0.2, this.world.isChaotic && this.world.happens(0.01) ? 300 : 3);
+    this.lastToClientMs = Math.max(this.lastToClientMs, this.world.nowMs + delayMs);
+    this.world.after(this.lastToClientMs - this.world.nowMs, () =>
+      this.owner.process.receive(() => this.arrive(event)),
+    );
+    if (event.kind === "opened" && event.heartbeatIntervalMs === undefined) this.pingEvery(event.ttlMs / 3);
+  }
+
+  private arrive(event: SessionEvent): void {
+    if (!this.clientIsOn) return;
+    this.owner.received(this, event);
+    if (event.kind !== "closed" || !this.clientIsOn) return;
+    this.clientIsOn = false;
+    this.owner.ended(this);
+  }
+
+  serverDied(): void {
+    this.serverIsOn = false;
+    this.server.streams.delete(this);
+    if (!this.clientIsOn) return;
+    this.clientIsOn = false;
+    this.world.after(this.world.between(0, 400), () => this.owner.process.receive(() => this.owner.ended(this)));
+  }
+
+  /** The transport's own pings, answered by the client's process while it runs and the connection is there. */
+  private pingEvery(everyMs: number): void {
+    this.run.at(this.run.nowMs() + everyMs, () => {
+      if (!this.serverIsOn) return;
+      if (this.clientIsOn)
+        this.world.after(this.world.between(0.2, 3), () => this.owner.process.receive(() => this.pong()));
+      this.pingEvery(everyMs);
+    });
+  }
+
+  private pong(): void {
+    if (!this.clientIsOn) return;
+    this.toServer(() => {
+      if (this.serverIsOn) this.server.engine.transportProven(this);
+    });
+  }
+}
+
+function describe(about: Command | SessionEvent): string {
+  const words: string[] = [about.kind];
+  if ("sessionId" in about) words.push(about.sessionId);
+  if ("claimId" in about) words.push(String(about.claimId));
+  if ("reason" in about && about.reason !== undefined) words.push(about.reason);
+  if ("attempt" in about) words.push(String(about.attempt));
+  if (about.kind === "acquire" || about.kind === "granted") words.push(about.locks.map((lock) => lock.name).join("+"));
+  if (about.kind === "update") words.push(String(valueOf(about.value)));
+  if ("seq" in about) words.push(String(about.seq));
+  return words.join(" ");
+}

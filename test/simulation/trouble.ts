@@ -1,0 +1,113 @@
+import type { Operation } from "../../server/core/operation.ts";
+import type { SimulatedEtcd } from "./simulated-etcd.ts";
+import type { SimulatedServer } from "./simulated-server.ts";
+import type { Truth } from "./truth.ts";
+import type { World } from "./world.ts";
+
+/** Makes trouble for servers and etcd, and plays the administrator who frees things by force, while there is chaos. */
+export class Trouble {
+  private readonly world: World;
+  private readonly etcd: SimulatedEtcd;
+  private readonly truth: Truth;
+  private readonly servers: readonly SimulatedServer[];
+
+  constructor(etcd: SimulatedEtcd, truth: Truth, servers: readonly SimulatedServer[]) {
+    this.world = etcd.world;
+    this.etcd = etcd;
+    this.truth = truth;
+    this.servers = servers;
+    this.world.after(1000, () => this.strike());
+    this.world.after(2000, () => this.administrate());
+    this.foreignRevisions();
+  }
+
+  /** All is well again. */
+  end(): void {
+    this.etcd.fullUntilMs = 0;
+  }
+
+  private strike(): void {
+    const { world } = this;
+    if (!world.isChaotic) return;
+    const server = world.pick(this.servers);
+    if (server?.isUp) this.strikeAt(server);
+    world.after(world.between(300, 3000), () => this.strike());
+  }
+
+  private strikeAt(server: SimulatedServer): void {
+    const { world, etcd } = this;
+    const { connection, process, number } = server;
+    const fate = world.chance();
+    const hit = (what: string): void => {
+      world.count(`trouble: ${what}`);
+      world.note(`trouble: ${what} (server ${number})`);
+    };
+    if (fate < 0.15) {
+      hit("server crashes");
+      server.crash(world.between(200, 3000));
+    } else if (fate < 0.33) {
+      hit("watch silent");
+      connection.staleUntilMs = world.nowMs + world.between(500, 9000);
+    } else if (fate < 0.48) {
+      hit("server pauses");
+      process.pause(world.between(100, 6000));
+    } else if (fate < 0.62) {
+      hit("watch has a gap");
+      connection.staleUntilMs = world.nowMs + world.between(100, 2500);
+      connection.hasGap = true;
+    } else if (fate < 0.7) {
+      hit("leader changes");
+      etcd.changeLeader(world.between(200, 1200));
+    } else if (fate < 0.78) {
+      hit("etcd is full");
+      etcd.fullUntilMs = world.nowMs + world.between(300, 4000);
+    } else if (fate < 0.86) {
+      hit("server is cut off");
+      connection.cutUntilMs = world.nowMs + world.between(300, 6000);
+      connection.staleUntilMs = Math.max(connection.staleUntilMs, connection.cutUntilMs);
+    }
+  }
+
+  /** Ends a holder's claim or a whole session, by force, as somebody saw it a while ago. */
+  private administrate(): void {
+    const { world, truth, etcd } = this;
+    if (!world.isChaotic) return;
+    world.after(world.between(300, 4000), () => this.administrate());
+    if (world.happens(0.5)) return;
+    if (world.happens(0.6)) {
+      const claim = world.pick([...truth.now.held]);
+      if (claim === undefined) return;
+      const keys = claim.locks.map(({ name }) => `claim/${name}//${claim.id}`);
+      const guard = { kind: "created", key: keys[0] as string, revision: claim.createRevision } as const;
+      this.force("claim ended by force", [claim.id], {
+        guards: [guard],
+        writes: keys.map((key) => ({ kind: "delete", key })),
+      });
+    } else {
+      const session = world.pick([...etcd.entries.values()].filter((entry) => entry.kind === "session"));
+      if (session === undefined) return;
+      const { key, modRevision } = session;
+      this.force("session closed by force", [key.slice("session/".length)], {
+        guards: [{ kind: "modified", key, revision: modRevision }],
+        writes: [{ kind: "delete", key }],
+      });
+    }
+  }
+
+  private force(what: string, ids: readonly string[], operation: Operation): void {
+    const { world, truth, etcd } = this;
+    world.after(world.happens(0.1) ? world.between(1000, 8000) : world.between(1, 6), () => {
+      const before = truth.now.claims.filter((claim) => ids.includes(claim.id) || ids.includes(claim.sessionId));
+      const already = new Set(truth.forced);
+      for (const claim of before) truth.forced.add(claim.id);
+      const outcome = etcd.apply([operation]);
+      if (outcome.kind === "decided" && outcome.applied[0]) world.count(`trouble: ${what}`);
+      else for (const claim of before) if (!already.has(claim.id)) truth.forced.delete(claim.id);
+    });
+  }
+
+  private foreignRevisions(): void {
+    this.etcd.passForeignRevision();
+    this.world.after(this.world.between(50, 500), () => this.foreignRevisions());
+  }
+}
