@@ -20,7 +20,7 @@ export class Audit {
   private readonly clock: Clock;
   private readonly host: AuditHost;
   private readonly everyMs: number;
-  /** Keys that changed while a comparison is under way: they say nothing. */
+  /** Keys that changed while a comparison is under way: they say nothing. `undefined`: none is, or it says nothing. */
   private changed: Set<string> | undefined;
   /** Changes kept back while the table is read anew. */
   private keptBack: { readonly revision: number; readonly changes: readonly Change[] }[] | undefined;
@@ -53,14 +53,19 @@ export class Audit {
     return false;
   }
 
+  /** The table was read anew, and so passed over revisions that `intercept` has not seen: a comparison under way is void. */
+  resynced(): void {
+    this.changed = undefined;
+  }
+
   private compare(): void {
     this.changed = new Set();
     this.store.readAll((snapshot) => {
       if (snapshot === undefined) return this.finish();
       // Only when the table is as new as the snapshot: then what has not changed since must be the same in both.
       this.host.whenTable(snapshot.revision, () => {
-        const differs = this.table.disagreement(snapshot, this.changed ?? new Set());
-        if (differs === undefined) this.finish();
+        const { changed } = this;
+        if (changed === undefined || this.table.disagreement(snapshot, changed) === undefined) this.finish();
         else this.readAnew();
       });
     });

@@ -364,6 +364,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   // -- What etcd says --------------------------------------------------------------------------------
 
   snapshot(snapshot: Snapshot): void {
+    this.audit.resynced();
     this.replace(snapshot, "gap");
   }
 
