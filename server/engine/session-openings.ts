@@ -92,6 +92,8 @@ export class NewSession extends OpeningBase implements Opening {
       });
       return;
     }
+    // The watch can be quicker than the reply, or the reply lost: what the table shows is open, and its client knows.
+    if (this.host.table.sessions.has(this.sessionId)) return;
     const full = outcome.kind === "no-space";
     this.fail(
       "store-unavailable",
