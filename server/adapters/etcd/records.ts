@@ -114,6 +114,7 @@ function storedClaim(record: ClaimRecord): stored.ClaimRecord {
 }
 
 const NO_NAMES: string[] = [];
+const NO_BYTES = new Uint8Array(0);
 
 function claim(key: string, lock: string, from: stored.ClaimRecord): ClaimRecord {
   refuseFormat(key, from.format);
@@ -130,7 +131,8 @@ function claim(key: string, lock: string, from: stored.ClaimRecord): ClaimRecord
     reentryId: from.reentryId,
     lockNames: from.lockNames.length === 0 ? [lock] : from.lockNames,
     purpose: from.purpose,
-    value: from.value,
+    // A copy: what was decoded is a piece of a larger buffer, which it would keep for as long as the claim lives.
+    value: from.value.length === 0 ? NO_BYTES : new Uint8Array(from.value),
     claimedAtMs: from.claimedAt?.getTime() ?? 0,
   };
 }
