@@ -1,0 +1,134 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, Socket } from "node:net";
+
+/** A TCP relay that can fail in the ways in which networks do. */
+export interface Relay extends AsyncDisposable {
+  /** "127.0.0.1:port": connect here instead of to the target. */
+  readonly endpoint: string;
+  readonly connectionCount: number;
+  /** Breaks all connections, and refuses new ones until `mend`. */
+  cut(): void;
+  /** Lets nothing through, in either direction, with connections open; what was sent meanwhile comes after `mend`. */
+  blackHole(): void;
+  /** Loses all that comes back; what is sent arrives. */
+  dropReplies(): void;
+  /** Lets everything through again. Connections whose replies were lost are broken: their bytes are gone. */
+  mend(): void;
+  /** Resolves when there are no connections. */
+  idle(): Promise<void>;
+}
+
+/** Starts a relay to "host:port" on a free port of 127.0.0.1. */
+export async function startRelay(target: string): Promise<Relay> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return new TcpRelay(server, target);
+}
+
+type Mode = "through" | "cut" | "black-hole" | "drop-replies";
+
+class TcpRelay implements Relay {
+  readonly endpoint: string;
+  private readonly server: Server;
+  private readonly pairs = new Set<Pair>();
+  private mode: Mode = "through";
+  private onIdle: (() => void)[] = [];
+
+  constructor(server: Server, target: string) {
+    this.server = server;
+    this.endpoint = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const [host = "", port = ""] = target.split(":");
+    server.on("connection", (client) => {
+      if (this.mode === "cut") {
+        client.destroy();
+        return;
+      }
+      const upstream = new Socket();
+      upstream.connect(Number(port), host);
+      const pair = new Pair(client, upstream, () => this.forget(pair));
+      this.pairs.add(pair);
+      pair.setMode(this.mode);
+    });
+  }
+
+  get connectionCount(): number {
+    return this.pairs.size;
+  }
+
+  cut(): void {
+    this.mode = "cut";
+    for (const pair of this.pairs) pair.destroy();
+  }
+
+  blackHole(): void {
+    this.setMode("black-hole");
+  }
+
+  dropReplies(): void {
+    this.setMode("drop-replies");
+  }
+
+  mend(): void {
+    this.setMode("through");
+  }
+
+  async idle(): Promise<void> {
+    while (this.pairs.size > 0) await new Promise<void>((resolve) => this.onIdle.push(resolve));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
+    this.server.close();
+    await once(this.server, "close");
+  }
+
+  private setMode(mode: Mode): void {
+    this.mode = mode;
+    for (const pair of this.pairs) pair.setMode(mode);
+  }
+
+  private forget(pair: Pair): void {
+    this.pairs.delete(pair);
+    if (this.pairs.size > 0) return;
+    for (const resolve of this.onIdle.splice(0)) resolve();
+  }
+}
+
+/** One connection, and the one behind it. */
+class Pair {
+  private readonly client: Socket;
+  private readonly upstream: Socket;
+  private dropping = false;
+  private hasDropped = false;
+
+  constructor(client: Socket, upstream: Socket, onClose: () => void) {
+    this.client = client;
+    this.upstream = upstream;
+    client.on("data", (chunk) => upstream.write(chunk));
+    upstream.on("data", (chunk) => {
+      if (!this.dropping) client.write(chunk);
+      else this.hasDropped = true;
+    });
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true);
+      socket.on("error", () => this.destroy());
+      socket.on("close", () => this.destroy());
+    }
+    client.once("close", onClose);
+  }
+
+  setMode(mode: Mode): void {
+    this.dropping = mode === "drop-replies";
+    if (mode === "through" && this.hasDropped) this.destroy();
+    for (const socket of [this.client, this.upstream]) {
+      if (mode === "black-hole") socket.pause();
+      else socket.resume();
+    }
+  }
+
+  destroy(): void {
+    this.client.destroy();
+    this.upstream.destroy();
+  }
+}
