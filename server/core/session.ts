@@ -597,8 +597,13 @@ export class Session {
   /** The table shows its key written by this very object: a new epoch, whichever bump it was that landed. */
   sawEpoch(modRevision: number): void {
     this.epoch = modRevision;
-    const dead = this.unsettled.filter((each) => each.epoch < modRevision);
-    this.unsettled = this.unsettled.filter((each) => each.epoch >= modRevision);
+  }
+
+  /** To be called when all claims of the table's step have been shown: what earlier epochs left is settled by them. */
+  settleDead(): void {
+    const dead = this.unsettled.filter((each) => each.epoch < this.epoch);
+    if (dead.length === 0) return;
+    this.unsettled = this.unsettled.filter((each) => each.epoch >= this.epoch);
     for (const each of dead) each.then();
   }
 
