@@ -36,7 +36,7 @@ export class ClientLife {
   }
 
   private askForSomething(): void {
-    const { client, world } = this;
+    const { world } = this;
     const several = world.happens(0.3);
     const names = several ? [...new Set(NAMES)].filter(() => world.happens(0.66)) : [world.pick(NAMES) ?? "seats"];
     const reentryId = world.pick(THREADS) ?? "";

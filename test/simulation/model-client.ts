@@ -195,7 +195,9 @@ export class ModelClient implements StreamOwner, Believer {
   }
 
   private isForced(claim: ModelClaim): boolean {
-    return this.around.truth.forced.has(this.idOf(claim));
+    const { forced } = this.around.truth;
+    if (!this.reenters(claim)) return forced.has(this.idOf(claim));
+    return [...forced].some((id) => id.startsWith(this.sessionId));
   }
 
   // -- What it does ----------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 import type { Command, SessionEvent } from "../../server/core/frames.ts";
 import type { SessionStream } from "../../server/ports/session-stream.ts";
 import type { SimulatedServer } from "./simulated-server.ts";
-import { valueOf } from "./truth.ts";
+import { numberIn } from "./truth.ts";
 import type { Process, World } from "./world.ts";
 
 /** The client's end of a stream. */
 export interface StreamOwner {
+  readonly name: string;
   readonly process: Process;
   received(stream: SimulatedStream, event: SessionEvent): void;
   /** It broke, or ended after `closed`. */
@@ -49,7 +50,7 @@ export class SimulatedStream implements SessionStream {
     if (!this.clientIsOn) return;
     this.toServer(() => {
       for (const command of commands) {
-        this.world.note(`-> ${this.server.number} ${describe(command)}`);
+        this.world.note(`${this.owner.name} -> ${this.server.number} ${this.sessionId} ${describe(command)}`);
         if (this.serverIsOn) this.server.engine.command(this, command);
       }
     });
@@ -86,7 +87,7 @@ export class SimulatedStream implements SessionStream {
 
   send(event: SessionEvent): void {
     if (!this.serverIsOn) this.world.violation("SENT-AFTER-END", `${event.kind} on a stream that is over`);
-    this.world.note(`<- ${this.server.number} ${describe(event)}`);
+    this.world.note(`${this.owner.name} <- ${this.server.number} ${this.sessionId} ${describe(event)}`);
     this.server.sent(this, event);
     if (event.kind === "closed") {
       this.serverIsOn = false;
@@ -141,7 +142,7 @@ function describe(about: Command | SessionEvent): string {
   if ("reason" in about && about.reason !== undefined) words.push(about.reason);
   if ("attempt" in about) words.push(String(about.attempt));
   if (about.kind === "acquire" || about.kind === "granted") words.push(about.locks.map((lock) => lock.name).join("+"));
-  if (about.kind === "update") words.push(String(valueOf(about.value)));
+  if (about.kind === "update") words.push(String(numberIn(about.value)));
   if ("seq" in about) words.push(String(about.seq));
   return words.join(" ");
 }

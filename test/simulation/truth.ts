@@ -105,7 +105,7 @@ export class Truth {
     this.ordinals.set(entry.key, ordinal);
     const answer = this.answered.get(id);
     if (answer !== undefined) this.world.violation("ANSWERED-RETURNS", `${entry.key} was ${answer} before`);
-    if (valueOf(entry.record.value) < (this.confirmedValues.get(id) ?? 0))
+    if (numberIn(entry.record.value) < (this.confirmedValues.get(id) ?? 0))
       this.world.violation("UPDATE-BACK", `${entry.key} has an older value than was confirmed`);
   }
 
@@ -154,6 +154,6 @@ export class Truth {
 const placeOf = (claim: TrueClaim): string => `${claim.id}@${claim.createRevision}`;
 
 /** The number that a walk's client has written into a claim. */
-export const valueOf = (value: Uint8Array): number => ((value[0] ?? 0) << 8) + (value[1] ?? 0);
+export const numberIn = (value: Uint8Array): number => ((value[0] ?? 0) << 8) + (value[1] ?? 0);
 
 export const valueFor = (number: number): Uint8Array => Uint8Array.of(number >> 8, number & 255);
