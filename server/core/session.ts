@@ -336,14 +336,22 @@ export class Session {
       return;
     }
     own.seen = claim;
-    if (own.leaving?.by === "client") this.giveUp(claim);
-    else if (own.leaving?.by === "server") this.expel(own);
+    if (own.leaving?.by === "server") this.expel(own);
     else if (own.mustHold && !claim.held) this.expelUnlessHeld(own);
-    else if (!claim.held) {
+    else if (own.leaving === undefined && !claim.held) {
       this.announce(own, (seat) => seat.rankAtEntry - seat.queue.heldCount);
       if (claim.reentryId !== "") this.host.lookForDeadlock();
     }
     if (own.newValues.length > 0) this.nextUpdate(own);
+  }
+
+  /**
+   * To be called when all of the table's step has been shown: gives up a claim that its client released before it
+   * was seen. That lets in others, which must have been seen by then.
+   */
+  leave(claim: Claim): void {
+    const own = this.claims.get(claim.id);
+    if (own?.seen === claim && own.leaving?.by === "client") this.giveUp(claim);
   }
 
   /** Its claim is held. */

@@ -412,6 +412,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     for (const claim of delta.ended) this.sessions.get(claim.sessionId)?.sawEnded(claim);
     for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.saw(claim);
     this.letIn(delta);
+    for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.leave(claim);
     for (const { id } of delta.sessions) this.sessions.get(id)?.settleDead();
   }
 
