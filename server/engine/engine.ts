@@ -165,7 +165,8 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     const link = this.links.get(stream) ?? { stream, state: { at: "new" } };
     const session = link.state.at === "open" ? link.state.session : undefined;
     this.closeLink(link, reason, message);
-    session?.end(reason, message);
+    // With KEEP the client may not have heard it yet, and still believe: its claims stay until its deadline (P5).
+    if (session?.record.onDisconnect === "release") session.end(reason, message);
   }
 
   disconnected(stream: SessionStream, how: "half-closed" | "broken"): void {
