@@ -1,7 +1,10 @@
 import type { Acquire, Command, LockSpec, SessionClaim, SessionEvent } from "../../server/core/frames.ts";
 import type { Reason } from "../../server/core/reason.ts";
 import type { Liveness, OnDisconnect } from "../../server/core/records.ts";
+import { wasRefusedRightly } from "./answer-check.ts";
+import type { Questions } from "./questions.ts";
 import type { Belief, Believer, Register } from "./register.ts";
+import type { SimulatedEtcd } from "./simulated-etcd.ts";
 import type { SimulatedServer } from "./simulated-server.ts";
 import { SimulatedStream, type StreamOwner } from "./simulated-stream.ts";
 import type { Truth } from "./truth.ts";
@@ -13,6 +16,8 @@ export interface Surroundings {
   readonly world: World;
   readonly truth: Truth;
   readonly register: Register;
+  readonly etcd: SimulatedEtcd;
+  questions: Questions | undefined;
   readonly servers: readonly SimulatedServer[];
 }
 
@@ -30,6 +35,8 @@ export interface ModelClaim {
 }
 
 const PATIENCE_MS = 1500;
+/** After these a session with KEEP may live on. */
+const RESUMABLE = new Set<Reason>(["superseded", "store-unavailable", "draining", "client-too-slow"]);
 
 /**
  * A client that honours all rules of DESIGN 3, 4.7 and 4.8 and does nothing else: what it believes is what any
@@ -349,6 +356,7 @@ export class ModelClient implements StreamOwner, Believer {
     if (how === "lost") return this.lose(claim, "lost");
     if (how === "released" && claim.state !== "released") this.world.violation("RELEASED-UNASKED", this.idOf(claim));
     if (how === "denied") this.denied(claim, reason);
+    if (how === "released" && !this.reenters(claim)) this.around.questions?.released(claim);
     // One key stands for all claims of a thread of control that re-entered.
     if (how === "denied" || !this.reenters(claim)) this.around.truth.isAnswered(this.idOf(claim), how);
     this.claims.delete(claimId);
@@ -360,6 +368,13 @@ export class ModelClient implements StreamOwner, Believer {
 
   private denied(claim: ModelClaim, reason: Reason | undefined): void {
     if (claim.state === "held") this.world.violation("DENIED-HELD", `${this.idOf(claim)}: ${reason}`);
+    const { request, askedAtRevision } = claim;
+    if (reason === "busy" && request.waitMs !== 0) this.world.violation("BUSY-UNASKED", this.idOf(claim));
+    if (
+      (reason === "busy" || (reason === "conflicting-mode" && !this.reenters(claim))) &&
+      !wasRefusedRightly(this.around.truth, reason, request.locks, askedAtRevision)
+    )
+      this.world.violation("BUSY-LIES", `${this.idOf(claim)}: ${reason}`);
     if (reason === "timeout" && this.process.nowMs() - claim.askedAtMs < (claim.request.waitMs ?? 0) * 0.97)
       this.world.violation("TIMEOUT-EARLY", this.idOf(claim));
   }
@@ -383,7 +398,7 @@ export class ModelClient implements StreamOwner, Believer {
   }
 
   private closed(reason: Reason, message: string): void {
-    const mayResume = reason === "superseded" || reason === "store-unavailable" || reason === "draining";
+    const mayResume = RESUMABLE.has(reason);
     this.world.count(`client: closed, ${reason}`);
     if (reason === "invalid" || reason === "internal" || reason === "not-permitted")
       this.world.violation("REFUSED", `${this.name} was told ${reason}: ${message}`);

@@ -5,6 +5,7 @@ import type { World } from "./world.ts";
 interface Lease {
   readonly ttlMs: number;
   expiresAtMs: number;
+  renewedAtMs: number;
 }
 
 /** One revision of the log, as a watch delivers it. */
@@ -154,7 +155,7 @@ export class SimulatedEtcd {
   grantLease(ttlSeconds: number): bigint {
     const ttlMs = ttlSeconds * 1000;
     const id = this.leaseIds++;
-    this.leases.set(id, { ttlMs, expiresAtMs: this.world.nowMs + ttlMs });
+    this.leases.set(id, { ttlMs, expiresAtMs: this.world.nowMs + ttlMs, renewedAtMs: this.world.nowMs });
     return id;
   }
 
@@ -164,6 +165,7 @@ export class SimulatedEtcd {
     if (lease === undefined) return "gone";
     if (this.world.nowMs > lease.expiresAtMs) return "blocked";
     lease.expiresAtMs = this.world.nowMs + lease.ttlMs;
+    lease.renewedAtMs = this.world.nowMs;
     return "renewed";
   }
 

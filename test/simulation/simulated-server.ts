@@ -2,7 +2,9 @@ import type { SessionEvent } from "../../server/core/frames.ts";
 import { LockTable } from "../../server/core/lock-table.ts";
 import { Engine } from "../../server/engine/engine.ts";
 import type { EngineNote, Telemetry } from "../../server/ports/telemetry.ts";
+import { checkAck } from "./answer-check.ts";
 import { EtcdConnection } from "./etcd-connection.ts";
+import { LockFollower } from "./lock-follower.ts";
 import type { SimulatedEtcd } from "./simulated-etcd.ts";
 import type { SimulatedStream } from "./simulated-stream.ts";
 import { compareTable } from "./table-check.ts";
@@ -19,7 +21,8 @@ export class SimulatedServer {
   connection: EtcdConnection;
   readonly streams = new Set<SimulatedStream>();
   isReady = false;
-  private readonly etcd: SimulatedEtcd;
+  readonly etcd: SimulatedEtcd;
+  private follower: LockFollower | undefined;
   private runs = 0;
 
   constructor(number: number, etcd: SimulatedEtcd, truth: Truth) {
@@ -44,8 +47,10 @@ export class SimulatedServer {
       serverId: `server${this.number}.${++this.runs}`,
       auditEveryMs: 5000,
     });
+    this.follower = undefined;
     engine.start(() => {
       this.isReady = true;
+      this.follower = new LockFollower(this);
     });
     return [process, connection, engine];
   }
@@ -68,7 +73,26 @@ export class SimulatedServer {
 
   /** Sees every event that the engine sends, at the moment at which it is sent. */
   sent(stream: SimulatedStream, event: SessionEvent): void {
-    if (event.kind === "opened") stream.sessionId = event.sessionId;
+    if (event.kind === "heartbeat-ack") checkAck(this, stream, event.seq);
+    if (event.kind !== "opened") return;
+    stream.sessionId = event.sessionId;
+    stream.openedAtServerMs = this.process.nowMs();
+  }
+
+  /** Tells clients to leave, ends, and starts again. */
+  drain(): void {
+    const { process } = this;
+    process.receive(() => {
+      this.isReady = false;
+      this.engine.stop(2000, () => {
+        if (process === this.process) this.crash(this.world.between(200, 2000));
+      });
+    });
+  }
+
+  /** In what somebody who follows locks here has been told wrong, when nothing has changed for a while. */
+  followerProblem(): string | undefined {
+    return this.isUp ? this.follower?.problem() : undefined;
   }
 
   /** The table must say what etcd's keys say at its revision, but for what this server's clients have given up. */

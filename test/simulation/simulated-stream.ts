@@ -25,6 +25,9 @@ export class SimulatedStream implements SessionStream {
   readonly server: SimulatedServer;
   /** Whose stream it is, once the engine has said so. */
   sessionId = "";
+  /** When each heartbeat was handled, by true time and by the server's clock. */
+  readonly heartbeats = new Map<bigint, { readonly trueMs: number; readonly serverMs: number }>();
+  openedAtServerMs = 0;
   private clientIsOn = true;
   private serverIsOn = true;
   private readonly run: Process;
@@ -51,7 +54,10 @@ export class SimulatedStream implements SessionStream {
     this.toServer(() => {
       for (const command of commands) {
         this.world.note(`${this.owner.name} -> ${this.server.number} ${this.sessionId} ${describe(command)}`);
-        if (this.serverIsOn) this.server.engine.command(this, command);
+        if (!this.serverIsOn) continue;
+        if (command.kind === "heartbeat")
+          this.heartbeats.set(command.seq, { trueMs: this.world.nowMs, serverMs: this.run.nowMs() });
+        this.server.engine.command(this, command);
       }
     });
   }
@@ -60,6 +66,13 @@ export class SimulatedStream implements SessionStream {
   halfClose(): void {
     this.clientIsOn = false;
     this.toServer(() => this.endAtServer("half-closed"));
+  }
+
+  /** The server's edge has enough of it. */
+  refuse(): void {
+    this.run.receive(() => {
+      if (this.serverIsOn) this.server.engine.refuse(this, "client-too-slow", "the client does not read");
+    });
   }
 
   /** It breaks: the client sees it within `clientSeesMs`, the server within `serverSeesMs`. */

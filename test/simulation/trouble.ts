@@ -61,7 +61,13 @@ export class Trouble {
     } else if (fate < 0.78) {
       hit("etcd is full");
       etcd.fullUntilMs = world.nowMs + world.between(300, 4000);
-    } else if (fate < 0.86) {
+    } else if (fate < 0.82) {
+      hit("server drains");
+      server.drain();
+    } else if (fate < 0.87) {
+      hit("stream refused");
+      world.pick([...server.streams])?.refuse();
+    } else if (fate < 0.95) {
       hit("server is cut off");
       connection.cutUntilMs = world.nowMs + world.between(300, 6000);
       connection.staleUntilMs = Math.max(connection.staleUntilMs, connection.cutUntilMs);

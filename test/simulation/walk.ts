@@ -1,5 +1,6 @@
 import { ClientLife } from "./client-life.ts";
 import { ModelClient, type Surroundings } from "./model-client.ts";
+import { Questions } from "./questions.ts";
 import { Register } from "./register.ts";
 import { SimulatedEtcd } from "./simulated-etcd.ts";
 import { SimulatedServer } from "./simulated-server.ts";
@@ -45,8 +46,9 @@ class Walk {
     this.truth = new Truth(this.etcd);
     const servers = Array.from({ length: 2 + (seed % 2) }, (_, i) => new SimulatedServer(i, this.etcd, this.truth));
     const register = new Register(world, () => this.clients);
-    this.around = { world, truth: this.truth, register, servers };
+    this.around = { world, truth: this.truth, etcd: this.etcd, register, servers, questions: undefined };
     this.trouble = new Trouble(this.etcd, this.truth, servers);
+    this.around.questions = new Questions(this.around, () => this.clients);
     for (let i = 0; i < 4 + (seed % 3); i++) this.startClient(i, 0);
     world.after(CHAOS_MS, () => this.calm());
     world.after(CHAOS_MS + CALM_MS, () => this.leave());
@@ -83,6 +85,10 @@ class Walk {
   }
 
   private end(): void {
+    for (const server of this.around.servers) {
+      const problem = server.followerProblem();
+      if (problem !== undefined) this.world.violation("FOLLOWER", `server ${server.number}: ${problem}`);
+    }
     const keys = [...this.etcd.entries.keys()];
     if (keys.length > 0) this.world.violation("LEFTOVER", keys.join(" "));
     if (this.etcd.leases.size > 0) this.world.violation("LEFTOVER", `${this.etcd.leases.size} leases`);
