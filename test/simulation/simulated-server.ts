@@ -79,6 +79,12 @@ export class SimulatedServer {
     stream.openedAtServerMs = this.process.nowMs();
   }
 
+  /** A client's release is about to be handled. */
+  releasing(sessionId: string, claimId: bigint): void {
+    const claim = this.engine.table.claim(sessionId, claimId);
+    if (claim?.held !== true) this.truth.releasedWaiting.add(`${sessionId}/${claimId.toString(16).padStart(16, "0")}`);
+  }
+
   /** Tells clients to leave, ends, and starts again. */
   drain(): void {
     const { process } = this;

@@ -57,6 +57,7 @@ export class SimulatedStream implements SessionStream {
         if (!this.serverIsOn) continue;
         if (command.kind === "heartbeat")
           this.heartbeats.set(command.seq, { trueMs: this.world.nowMs, serverMs: this.run.nowMs() });
+        if (command.kind === "release") this.server.releasing(this.sessionId, command.claimId);
         this.server.engine.command(this, command);
       }
     });
