@@ -29,7 +29,7 @@ export interface EtcdStoreOptions extends EtcdAddress {
   readonly startTimeoutMs?: number;
   /** How long etcd has for a transaction (each of the two that a commit may need). Absent: 5 s. */
   readonly commitTimeoutMs?: number;
-  /** How long etcd has for a read, or to grant a lease. Absent: 3 s. */
+  /** How long etcd has for a read, to grant a lease, or to break the silence of the watch. Absent: 3 s. */
   readonly readTimeoutMs?: number;
   /** How long etcd has to renew a lease before the stream is given up. Absent: 2 s. */
   readonly renewTimeoutMs?: number;
@@ -113,7 +113,8 @@ class OpenStore implements EtcdStore {
     if (this.first === undefined) throw new Error("a store is followed once");
     const { client, keyspace, onTrouble } = this;
     const { onFault } = this.options;
-    this.watch = new Watch({ client, keyspace, feed, onFault, onTrouble }, this.first);
+    const silenceMs = this.readTimeoutMs;
+    this.watch = new Watch({ client, keyspace, feed, silenceMs, onFault, onTrouble }, this.first);
     this.first = undefined;
   }
 

@@ -1,5 +1,5 @@
 import type { Change } from "../../core/entry.ts";
-import { type Event, Event_EventType } from "../../gen/etcd/api/mvccpb/kv.ts";
+import { type Event, Event_EventType, type KeyValue } from "../../gen/etcd/api/mvccpb/kv.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { decodeEntry } from "./records.ts";
 import { toRevision } from "./revision.ts";
@@ -12,6 +12,8 @@ import { StoreError } from "./store-error.ts";
 export class RevisionAssembler {
   private readonly keyspace: Keyspace;
   private readonly deliver: (revision: number, changes: readonly Change[]) => void;
+  /** What had been delivered before: told once more, and dropped. */
+  private readonly begunAt: number;
   /** Everything up to here has been delivered. */
   private delivered: number;
   /** The revision being put together; that of the last change in `changes`. */
@@ -22,34 +24,31 @@ export class RevisionAssembler {
 
   constructor(keyspace: Keyspace, delivered: number, deliver: (revision: number, changes: readonly Change[]) => void) {
     this.keyspace = keyspace;
+    this.begunAt = delivered;
     this.delivered = delivered;
     this.deliver = deliver;
   }
 
   /**
    * Takes the events of a response; `more`: it is a fragment, and not the last. Delivers each revision once it is
-   * whole, and none up to the one delivered before. Throws `unknown-record` for what cannot be read, and `protocol`
-   * for events out of order.
+   * whole. `false`: they come after revisions that they should have come before, so that something was missed.
+   * Throws `unknown-record` for what cannot be read.
    */
-  take(events: readonly Event[], more: boolean): void {
+  take(events: readonly Event[], more: boolean): boolean {
     for (const { type, kv } of events) {
       if (kv === undefined) throw new StoreError("protocol", "etcd sent an event without a key");
       const revision = toRevision(kv.modRevision);
-      if (revision <= this.delivered) continue;
-      if (revision !== this.revision) this.begin(revision);
-      const key = this.keyspace.key(kv.key);
-      if (type === Event_EventType.DELETE) this.changes.push({ kind: "delete", key });
-      else {
-        const createRevision = toRevision(kv.createRevision);
-        const { value, lease } = kv;
-        this.changes.push({
-          kind: "put",
-          entry: decodeEntry({ key, value, createRevision, modRevision: revision, lease }),
-        });
+      if (revision === this.begunAt) continue;
+      if (revision < this.revision || revision <= this.delivered) return false;
+      if (revision > this.revision) {
+        this.finish();
+        this.revision = revision;
       }
+      this.changes.push(this.changeOf(type, kv, revision));
     }
     this.partial = more;
     if (!more) this.finish();
+    return true;
   }
 
   /** Everything up to here has been delivered, or taken note of as having nothing for us. */
@@ -67,12 +66,12 @@ export class RevisionAssembler {
     return true;
   }
 
-  private begin(revision: number): void {
-    if (revision < this.revision) {
-      throw new StoreError("protocol", `etcd sent revision ${revision} after ${this.revision}`);
-    }
-    this.finish();
-    this.revision = revision;
+  private changeOf(type: Event_EventType, kv: KeyValue, modRevision: number): Change {
+    const key = this.keyspace.key(kv.key);
+    if (type === Event_EventType.DELETE) return { kind: "delete", key };
+    const { value, lease } = kv;
+    const createRevision = toRevision(kv.createRevision);
+    return { kind: "put", entry: decodeEntry({ key, value, createRevision, modRevision, lease }) };
   }
 
   private finish(): void {

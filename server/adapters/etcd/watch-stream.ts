@@ -23,8 +23,14 @@ export interface WatchEvents {
   fault(fault: Error): void;
 }
 
-/** How long etcd may be silent after it was asked for something. */
-const SILENCE_MS = 5_000;
+export interface WatchStreamOptions {
+  readonly client: EtcdClient;
+  readonly keyspace: Keyspace;
+  /** The first revision to be told, once more if need be. */
+  readonly fromRevision: number;
+  /** How long etcd may be silent after it was asked for something. */
+  readonly silenceMs: number;
+}
 
 /** etcd speaks for all watches of a stream at once with this id. */
 const ALL_WATCHES = -1n;
@@ -39,11 +45,13 @@ export class WatchStream {
   private readonly to: WatchEvents;
   private readonly stream: ClientDuplexStream<WatchRequest, WatchResponse>;
   private watchId: bigint | undefined;
+  private readonly silenceMs: number;
   private silence: NodeJS.Timeout | undefined;
   private ended = false;
 
-  constructor(client: EtcdClient, keyspace: Keyspace, fromRevision: number, to: WatchEvents) {
+  constructor({ client, keyspace, fromRevision, silenceMs }: WatchStreamOptions, to: WatchEvents) {
     this.client = client;
+    this.silenceMs = silenceMs;
     this.to = to;
     this.stream = client.stream(WatchService.watch);
     this.stream.on("data", (response) => this.heard(response));
@@ -67,7 +75,8 @@ export class WatchStream {
 
   private ask(request: WatchRequest): void {
     this.stream.write(request);
-    this.silence ??= setTimeout(() => this.fail(`etcd was silent for ${SILENCE_MS} ms`), SILENCE_MS);
+    const { silenceMs } = this;
+    this.silence ??= setTimeout(() => this.fail(`etcd was silent for ${silenceMs} ms`), silenceMs);
   }
 
   private heard(response: WatchResponse): void {

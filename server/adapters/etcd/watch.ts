@@ -11,6 +11,8 @@ export interface WatchOptions {
   readonly client: EtcdClient;
   readonly keyspace: Keyspace;
   readonly feed: Feed;
+  /** How long etcd may be silent after it was asked for something. */
+  readonly silenceMs: number;
   readonly onFault: (fault: Error) => void;
   readonly onTrouble: (event: "watch.broken" | "watch.compacted", why: string) => void;
 }
@@ -54,29 +56,44 @@ export class Watch {
   }
 
   private open(): void {
-    const { client, keyspace, feed } = this.options;
+    // What came of a revision that is not whole comes again.
+    this.assembler = this.assembleFrom(this.assembler.deliveredRevision);
+    const { client, keyspace, feed, silenceMs } = this.options;
     // What has been delivered is asked for again, and dropped: from a revision that is still to come, etcd would not
     // tell its progress. A compaction of just that revision does no harm.
-    this.stream = new WatchStream(client, keyspace, this.assembler.deliveredRevision, {
-      opened: () => {
-        this.failures = 0;
+    this.stream = new WatchStream(
+      { client, keyspace, silenceMs, fromRevision: this.assembler.deliveredRevision },
+      {
+        opened: () => {
+          this.failures = 0;
+        },
+        events: (events, more) => {
+          if (!this.assembler.take(events, more)) this.contradicted();
+        },
+        progress: (revision) => {
+          if (this.assembler.progressed(revision)) feed.progress(revision);
+        },
+        compacted: (revision) => {
+          this.stream = undefined;
+          this.options.onTrouble("watch.compacted", `etcd has forgotten what came before revision ${revision}`);
+          this.resync();
+        },
+        broken: (why) => {
+          this.stream = undefined;
+          this.options.onTrouble("watch.broken", why);
+          this.later(() => this.open());
+        },
+        fault: (fault) => this.fault(fault),
       },
-      events: (events, more) => this.assembler.take(events, more),
-      progress: (revision) => {
-        if (this.assembler.progressed(revision)) feed.progress(revision);
-      },
-      compacted: (revision) => {
-        this.stream = undefined;
-        this.options.onTrouble("watch.compacted", `etcd has forgotten what came before revision ${revision}`);
-        this.resync();
-      },
-      broken: (why) => {
-        this.stream = undefined;
-        this.options.onTrouble("watch.broken", why);
-        this.later(() => this.open());
-      },
-      fault: (fault) => this.fault(fault),
-    });
+    );
+  }
+
+  /** Something was missed before, and nothing tells what: only reading everything anew does. */
+  private contradicted(): void {
+    this.stream?.close();
+    this.stream = undefined;
+    this.options.onTrouble("watch.broken", "etcd sent revisions out of order");
+    this.later(() => this.resync());
   }
 
   private resync(): void {
