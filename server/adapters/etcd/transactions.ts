@@ -98,7 +98,13 @@ export class Transactions {
 }
 
 /** What etcd says of a transaction that nobody may send. */
-const REFUSALS = ["too many operations", "duplicate key", "key is not provided", "request is too large"];
+const REFUSALS = [
+  "too many operations",
+  "duplicate key",
+  "key is not provided",
+  "request is too large",
+  "grpc: received message larger than max",
+];
 
 function partSucceeded(response: TxnResponse, i: number): boolean {
   const part = response.responses[i]?.response;
