@@ -101,60 +101,60 @@ function flagsOf(options: EmbeddedEtcdOptions, port: number): readonly string[] 
 
 class Running implements EmbeddedEtcd {
   readonly endpoint: string;
-  readonly #child: ChildProcess;
-  readonly #complaints: string[] = [];
-  readonly #exited: Promise<string>;
-  #how: string | undefined;
-  #state: "starting" | "answering" | "stopping" = "starting";
-  readonly #onProgress: ((text: string) => void) | undefined;
+  private readonly child: ChildProcess;
+  private readonly complaints: string[] = [];
+  private readonly exited: Promise<string>;
+  private how: string | undefined;
+  private state: "starting" | "answering" | "stopping" = "starting";
+  private readonly onProgress: ((text: string) => void) | undefined;
 
   constructor(child: ChildProcess, endpoint: string, options: EmbeddedEtcdOptions) {
     this.endpoint = endpoint;
-    this.#child = child;
-    this.#onProgress = options.onProgress;
+    this.child = child;
+    this.onProgress = options.onProgress;
     const { promise, resolve } = Promise.withResolvers<string>();
-    this.#exited = promise;
+    this.exited = promise;
     const ended = (how: string) => {
-      if (this.#how !== undefined) return;
-      this.#how = how;
+      if (this.how !== undefined) return;
+      this.how = how;
       resolve(how);
-      if (this.#state === "answering") options.onExit?.(`${how}${said(this.#complaints.at(-1))}`);
+      if (this.state === "answering") options.onExit?.(`${how}${said(this.complaints.at(-1))}`);
     };
     child.once("error", (error) => ended(`could not be run: ${error.message}`));
     // Not "exit": what it wrote last is read to the end first.
     child.once("close", (code, signal) => ended(signal ? `was ended by ${signal}` : `ended with exit code ${code}`));
     createInterface({ input: child.stderr! }).on("line", (line) => {
-      this.#remember(line);
+      this.remember(line);
       options.onLog?.(line);
     });
   }
 
   get pid(): number {
-    return this.#child.pid ?? 0;
+    return this.child.pid ?? 0;
   }
 
   async answering(timeoutMs: number): Promise<void> {
     const startedMs = performance.now();
     for (let reportedMs = startedMs; ; await delay(25)) {
-      if (this.#how !== undefined) throw this.#failed(`etcd ${this.#how}`);
+      if (this.how !== undefined) throw this.failed(`etcd ${this.how}`);
       if (await isReady(this.endpoint)) break;
       const nowMs = performance.now();
-      if (nowMs - startedMs > timeoutMs) throw this.#failed(`etcd did not answer within ${timeoutMs / 1000} s`);
+      if (nowMs - startedMs > timeoutMs) throw this.failed(`etcd did not answer within ${timeoutMs / 1000} s`);
       if (nowMs - reportedMs < 2_000) continue;
       reportedMs = nowMs;
-      this.#onProgress?.(`waiting for etcd on ${this.endpoint} for ${Math.round((nowMs - startedMs) / 1000)} s`);
+      this.onProgress?.(`waiting for etcd on ${this.endpoint} for ${Math.round((nowMs - startedMs) / 1000)} s`);
     }
     // Another process may have answered on this port, while ours found it taken.
-    if (this.#how !== undefined) throw this.#failed(`etcd ${this.#how}`);
-    this.#state = "answering";
+    if (this.how !== undefined) throw this.failed(`etcd ${this.how}`);
+    this.state = "answering";
   }
 
   async stop(): Promise<void> {
-    this.#state = "stopping";
-    if (this.#how !== undefined) return;
-    this.#child.kill("SIGTERM");
-    const patience = setTimeout(() => this.#child.kill("SIGKILL"), 5_000);
-    await this.#exited;
+    this.state = "stopping";
+    if (this.how !== undefined) return;
+    this.child.kill("SIGTERM");
+    const patience = setTimeout(() => this.child.kill("SIGKILL"), 5_000);
+    await this.exited;
     clearTimeout(patience);
   }
 
@@ -162,17 +162,17 @@ class Running implements EmbeddedEtcd {
     return this.stop();
   }
 
-  #failed(what: string): StoreError {
-    if (this.#complaints.some((text) => text.includes("address already in use"))) return portTaken(this.endpoint);
-    return new StoreError("start-failed", `${what}${said(this.#complaints[0])}`);
+  private failed(what: string): StoreError {
+    if (this.complaints.some((text) => text.includes("address already in use"))) return portTaken(this.endpoint);
+    return new StoreError("start-failed", `${what}${said(this.complaints[0])}`);
   }
 
-  #remember(line: string): void {
+  private remember(line: string): void {
     const complaint = complaintIn(line);
     if (complaint === undefined) return;
     // The first explains why it does not start, what follows are consequences; later it is the last that counts.
-    if (this.#complaints.length === 2) this.#complaints.pop();
-    this.#complaints.push(complaint);
+    if (this.complaints.length === 2) this.complaints.pop();
+    this.complaints.push(complaint);
   }
 }
 

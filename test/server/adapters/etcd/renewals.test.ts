@@ -1,0 +1,104 @@
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { describe, expect, it } from "vitest";
+import { type EtcdStore, openEtcdStore } from "../../../../server/adapters/etcd/index.ts";
+import type {
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
+} from "../../../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import { fakeHeader, startFakeEtcd } from "../../../support/fake-etcd.ts";
+import { renewLease } from "../../../support/store-calls.ts";
+
+type KeepAlive = ServerDuplexStream<LeaseKeepAliveRequest, LeaseKeepAliveResponse>;
+
+/** A lease that has expired and is not yet revoked: etcd answers neither for it nor, on its stream, after it. */
+const DOOMED = 666n;
+
+const RENEWED = { kind: "renewed", ttlSeconds: 10 };
+const UNAVAILABLE = { kind: "unavailable" };
+
+const answer = (stream: KeepAlive, ID: bigint, TTL = 10n) => stream.write({ header: fakeHeader(1), ID, TTL });
+
+/** A store on an etcd that treats each keepalive stream as told. */
+async function withStore(serve: (stream: KeepAlive) => void, use: (store: EtcdStore) => Promise<void>): Promise<void> {
+  await using etcd = await startFakeEtcd({ leaseKeepAlive: serve });
+  await using store = await openEtcdStore({
+    endpoints: [etcd.endpoint],
+    prefix: "/fake/",
+    renewTimeoutMs: 250,
+    onFault: (fault) => {
+      throw fault;
+    },
+  });
+  await use(store);
+}
+
+/** As etcd serves a stream: one renewal after the other, and none after one that blocks. */
+function serveInOrder(stream: KeepAlive): void {
+  let blocked = false;
+  stream.on("data", ({ ID }) => {
+    blocked ||= ID === DOOMED;
+    if (!blocked) answer(stream, ID);
+  });
+  stream.on("end", () => stream.end());
+}
+
+describe("renewals", () => {
+  it("of healthy leases do not wait for one that blocks", async () => {
+    await withStore(serveInOrder, async (store) => {
+      const doomed = renewLease(store, DOOMED);
+      const healthy = Array.from({ length: 50 }, (_, i) => renewLease(store, BigInt(i)));
+      const outcomes = await Promise.all(healthy);
+      expect(outcomes.filter(({ kind }) => kind === "renewed").length).toBeGreaterThan(40);
+      expect(await doomed).toEqual(UNAVAILABLE);
+    });
+  });
+
+  it("that waited behind one that blocks pass when they are asked for again", async () => {
+    await withStore(serveInOrder, async (store) => {
+      const doomed = Array.from({ length: 7 }, () => renewLease(store, DOOMED));
+      const outcomes = await Promise.all(Array.from({ length: 50 }, (_, i) => renewLease(store, BigInt(i))));
+      const late = outcomes.flatMap(({ kind }, i) => (kind === "renewed" ? [] : [BigInt(i)]));
+      for (const outcome of await Promise.all(doomed)) expect(outcome).toEqual(UNAVAILABLE);
+      for (const lease of late) expect(await renewLease(store, lease)).toEqual(RENEWED);
+    });
+  });
+
+  it("are unavailable when their stream ends, each exactly once", async () => {
+    const serve = (stream: KeepAlive) => stream.once("data", () => stream.end());
+    await withStore(serve, async (store) => {
+      const outcomes = await Promise.all(Array.from({ length: 30 }, () => renewLease(store, 1n)));
+      expect(outcomes).toEqual(Array(30).fill(UNAVAILABLE));
+    });
+  });
+
+  it("are unavailable when their stream fails, as that of a leader that is none any more", async () => {
+    const serve = (stream: KeepAlive) =>
+      stream.once("data", () => stream.emit("error", { code: 2, details: "lease: not a primary lessor" }));
+    await withStore(serve, async (store) => {
+      expect(await renewLease(store, 1n)).toEqual(UNAVAILABLE);
+    });
+  });
+
+  it("are unavailable when etcd answers for another lease than was asked about", async () => {
+    const serve = (stream: KeepAlive) => stream.on("data", ({ ID }) => answer(stream, ID + 1n));
+    await withStore(serve, async (store) => {
+      expect(await renewLease(store, 1n)).toEqual(UNAVAILABLE);
+    });
+  });
+
+  it("tell a lease with no time left as gone", async () => {
+    const serve = (stream: KeepAlive) => stream.on("data", ({ ID }) => answer(stream, ID, 0n));
+    await withStore(serve, async (store) => {
+      expect(await renewLease(store, 1n)).toEqual({ kind: "gone" });
+    });
+  });
+
+  it("that are owed when the store is closed are unavailable", async () => {
+    await withStore(serveInOrder, async (store) => {
+      const owed = renewLease(store, DOOMED);
+      await store.close();
+      expect(await owed).toEqual(UNAVAILABLE);
+      expect(await renewLease(store, 1n)).toEqual(UNAVAILABLE);
+    });
+  });
+});
