@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { type EmbeddedEtcd, type EmbeddedEtcdOptions, startEmbeddedEtcd } from "../../server/adapters/etcd/embedded.ts";
-import { KVClient, LeaseClient, RangeRequest } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import { KVClient, LeaseClient, PutRequest, RangeRequest } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 
 /** An etcd for one test file: in a folder of its own, which goes with it. */
 export interface TestEtcd extends AsyncDisposable {
@@ -18,6 +18,10 @@ export interface TestEtcd extends AsyncDisposable {
   /** How many keys start with `prefix`; absent: how many there are. */
   countKeys(prefix?: string): Promise<number>;
   countLeases(): Promise<number>;
+  /** Writes a key as anybody with access could. */
+  put(key: string, value: Uint8Array): Promise<void>;
+  /** Forgets the history before a revision. */
+  compact(revision: number): Promise<void>;
 }
 
 /** Starts the pinned etcd, building it first where that has not been done. */
@@ -54,33 +58,33 @@ export function toolPath(name: string): Promise<string> {
 
 class Running implements TestEtcd {
   readonly endpoint: string;
-  readonly #start: (port: number) => Promise<EmbeddedEtcd>;
-  readonly #dataDir: string;
-  readonly #kv: KVClient;
-  readonly #lease: LeaseClient;
-  #etcd: EmbeddedEtcd;
+  private readonly startOn: (port: number) => Promise<EmbeddedEtcd>;
+  private readonly dataDir: string;
+  private readonly kv: KVClient;
+  private readonly lease: LeaseClient;
+  private etcd: EmbeddedEtcd;
 
   constructor(etcd: EmbeddedEtcd, start: (port: number) => Promise<EmbeddedEtcd>, dataDir: string) {
     this.endpoint = etcd.endpoint;
-    this.#etcd = etcd;
-    this.#start = start;
-    this.#dataDir = dataDir;
+    this.etcd = etcd;
+    this.startOn = start;
+    this.dataDir = dataDir;
     const options = { "grpc.initial_reconnect_backoff_ms": 50, "grpc.max_reconnect_backoff_ms": 200 };
-    this.#kv = new KVClient(this.endpoint, credentials.createInsecure(), options);
-    this.#lease = new LeaseClient(this.endpoint, credentials.createInsecure(), options);
+    this.kv = new KVClient(this.endpoint, credentials.createInsecure(), options);
+    this.lease = new LeaseClient(this.endpoint, credentials.createInsecure(), options);
   }
 
   get pid(): number {
-    return this.#etcd.pid;
+    return this.etcd.pid;
   }
 
   async kill9(): Promise<void> {
-    process.kill(this.#etcd.pid, "SIGKILL");
-    await this.#etcd.stop();
+    process.kill(this.etcd.pid, "SIGKILL");
+    await this.etcd.stop();
   }
 
   async start(): Promise<void> {
-    this.#etcd = await this.#start(Number(this.endpoint.split(":")[1]));
+    this.etcd = await this.startOn(Number(this.endpoint.split(":")[1]));
   }
 
   countKeys(prefix = ""): Promise<number> {
@@ -88,21 +92,31 @@ class Running implements TestEtcd {
     const rangeEnd = Buffer.from(prefix ? `${prefix.slice(0, -1)}${successor(prefix.at(-1)!)}` : "\0");
     const request = RangeRequest.fromPartial({ key, rangeEnd, countOnly: true });
     return new Promise((resolve, reject) => {
-      this.#kv.range(request, (error, response) => (error ? reject(error) : resolve(Number(response.count))));
+      this.kv.range(request, (error, response) => (error ? reject(error) : resolve(Number(response.count))));
     });
   }
 
   countLeases(): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#lease.leaseLeases({}, (error, response) => (error ? reject(error) : resolve(response.leases.length)));
+      this.lease.leaseLeases({}, (error, response) => (error ? reject(error) : resolve(response.leases.length)));
     });
   }
 
+  put(key: string, value: Uint8Array): Promise<void> {
+    const request = PutRequest.create({ key: Buffer.from(key), value: Buffer.from(value) });
+    return new Promise((resolve, reject) => this.kv.put(request, (error) => (error ? reject(error) : resolve())));
+  }
+
+  compact(revision: number): Promise<void> {
+    const request = { revision: BigInt(revision), physical: true };
+    return new Promise((resolve, reject) => this.kv.compact(request, (error) => (error ? reject(error) : resolve())));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#kv.close();
-    this.#lease.close();
-    await this.#etcd.stop();
-    await rm(this.#dataDir, { recursive: true });
+    this.kv.close();
+    this.lease.close();
+    await this.etcd.stop();
+    await rm(this.dataDir, { recursive: true });
   }
 }
 
