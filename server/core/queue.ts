@@ -106,7 +106,7 @@ export class Usage {
   shared = 0;
   semaphores = 0;
   permits = 0;
-  /** That of the semaphore claims counted, which all have the same. */
+  /** That of the semaphore claims counted; -1 if they differ, which only claims given up one after another can. */
   limit = 0;
 
   /** Whether one more fits beside all counted here, and `morePermits` besides. */
@@ -127,9 +127,9 @@ export class Usage {
   }
 
   add(spec: LockSpec): void {
+    if (spec.mode === "semaphore") this.limit = this.semaphores === 0 || this.limit === spec.limit ? spec.limit : -1;
     this.count(spec.mode, 1);
     this.permits += spec.permits;
-    this.limit = spec.limit;
   }
 
   subtract(spec: LockSpec): void {
