@@ -17,7 +17,7 @@ export type Reentry =
  * could differ. A claim that is given up takes no re-entry.
  */
 export function findBase(session: Session, own: OwnClaim): Reentry {
-  const mine = [...session.claims.values()].filter((other) => other !== own && isSameThread(other, own));
+  const mine = [...session.threadOf(own)].filter((other) => other !== own && takesReentry(other));
   const touching = mine.filter((other) => own.request.locks.some((spec) => specOn(other, spec.name) !== undefined));
   if (touching.length === 0) return { kind: "none" };
   const lock = own.request.locks[0]?.name ?? "";
@@ -43,9 +43,7 @@ export function findBase(session: Session, own: OwnClaim): Reentry {
   return { kind: "found", base };
 }
 
-function isSameThread(other: OwnClaim, own: OwnClaim): boolean {
-  return other.base === undefined && other.leaving === undefined && other.request.reentryId === own.request.reentryId;
-}
+const takesReentry = (own: OwnClaim): boolean => own.base === undefined && own.leaving === undefined;
 
 const specOn = (own: OwnClaim, lock: string): LockSpec | undefined =>
   own.request.locks.find((spec) => spec.name === lock);

@@ -1,6 +1,7 @@
 import type { SessionEvent } from "./frames.ts";
 import type { PendingOperation } from "./group-commit.ts";
 import type { LockTable, TableDelta } from "./lock-table.ts";
+import type { Claim } from "./queue.ts";
 import type { Reason } from "./reason.ts";
 
 /** What every server bounds, so that no client can exhaust what others need (P9). */
@@ -44,7 +45,7 @@ export interface SessionHost {
   /** Sends over the session's stream, if it has one. */
   send(stream: unknown, event: SessionEvent): void;
   revokeLease(lease: bigint): void;
-  /** Looks for a deadlock around a claim that waits now. */
-  lookForDeadlock(): void;
+  /** Looks for a deadlock around a claim that waits now and may be denied. */
+  lookForDeadlock(around: Claim): void;
   note(note: SessionNote): void;
 }

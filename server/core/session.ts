@@ -14,6 +14,8 @@ import { viewHolders } from "./views.ts";
 /** How often a try whose guard failed is tried again before it enters the queue like any other claim. */
 const MAX_TRIES = 5;
 
+const NOBODY: ReadonlySet<OwnClaim> = new Set();
+
 type Refusal = { readonly reason: Reason; readonly message: string; readonly lock: string };
 
 /**
@@ -35,6 +37,8 @@ export class Session {
   /** Who is told. `undefined`: nobody now, or `opened` has not been sent. */
   stream: unknown;
   readonly claims = new Map<bigint, OwnClaim>();
+  /** Its claims by reentry id, those without one left out. */
+  private readonly threads = new Map<string, Set<OwnClaim>>();
   /** Why it is ending, once it is. */
   ending: { readonly reason: Reason; readonly message: string } | undefined;
   private over = false;
@@ -85,8 +89,22 @@ export class Session {
     own.seen = claim;
     own.progress = "sent";
     if (claim.stage === "given-up") own.leaving = { by: "client" };
-    this.claims.set(claim.id, own);
-    this.claimCount += claim.seats.length;
+    this.add(own);
+  }
+
+  private add(own: OwnClaim): void {
+    this.claims.set(own.id, own);
+    this.claimCount += own.request.locks.length;
+    const { reentryId } = own.request;
+    if (reentryId === "") return;
+    const thread = this.threads.get(reentryId);
+    if (thread === undefined) this.threads.set(reentryId, new Set([own]));
+    else thread.add(own);
+  }
+
+  /** The claims of the same thread of control, this one too; none, if it has no reentry id. */
+  threadOf(own: OwnClaim): ReadonlySet<OwnClaim> {
+    return this.threads.get(own.request.reentryId) ?? NOBODY;
   }
 
   /** From here on the client is told what happens; `opened` has just told it of `listClaims()`. */
@@ -140,8 +158,7 @@ export class Session {
       this.deny(own, { reason: "too-many-claims", message, lock: "" });
       return undefined;
     }
-    this.claims.set(own.id, own);
-    this.claimCount += command.locks.length;
+    this.add(own);
     this.limitWait(own, command.waitMs);
     if (command.reentryId !== "" && this.reenter(own)) return undefined;
     this.admit(own);
@@ -180,7 +197,7 @@ export class Session {
       this.limitWait(own, command.waitMs);
       this.announce(own, (seat) => seat.queue.positionOf(seat));
       // Only now may it be denied here, so a circle may be waiting for it to be the victim.
-      if (own.request.reentryId !== "") this.host.lookForDeadlock();
+      this.lookForDeadlock(own);
     }
     return undefined;
   }
@@ -340,7 +357,7 @@ export class Session {
     else if (own.mustHold && !claim.held) this.expelUnlessHeld(own);
     else if (own.leaving === undefined && !claim.held) {
       this.announce(own, (seat) => seat.rankAtEntry - seat.queue.heldCount);
-      if (claim.reentryId !== "") this.host.lookForDeadlock();
+      this.lookForDeadlock(own);
     }
     if (own.newValues.length > 0) this.nextUpdate(own);
   }
@@ -445,6 +462,11 @@ export class Session {
     });
   }
 
+  /** A waiting claim can be the youngest of a circle only if its thread has another claim for somebody to wait for. */
+  private lookForDeadlock(own: OwnClaim): void {
+    if (own.seen !== undefined && !own.seen.held && this.threadOf(own).size > 1) this.host.lookForDeadlock(own.seen);
+  }
+
   /** Denies a waiting claim as the youngest of a circle. */
   breakDeadlock(claim: Claim, message: string): void {
     const own = this.claims.get(claim.id);
@@ -455,10 +477,8 @@ export class Session {
   private answerGone(own: OwnClaim): void {
     const { leaving } = own;
     this.drop(own);
-    if (leaving?.by === "server") {
-      this.deny(own, leaving);
-      if (leaving.reason === "deadlock") this.host.lookForDeadlock();
-    } else {
+    if (leaving?.by === "server") this.deny(own, leaving);
+    else {
       this.host.note({ kind: "claim.released" });
       this.send({ kind: "released", claimId: own.answersTo });
     }
@@ -498,6 +518,9 @@ export class Session {
     if (this.claims.get(own.id) !== own) return;
     this.claims.delete(own.id);
     this.claimCount -= own.request.locks.length;
+    const thread = this.threads.get(own.request.reentryId);
+    thread?.delete(own);
+    if (thread?.size === 0) this.threads.delete(own.request.reentryId);
     if (own.newValues.length > 0) this.updateFailed(own, own.newValues.length, "not-found");
   }
 
@@ -628,6 +651,7 @@ export class Session {
     this.over = true;
     this.unsettled = [];
     this.claims.clear();
+    this.threads.clear();
   }
 
   private send(event: SessionEvent): void {

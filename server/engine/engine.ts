@@ -1,8 +1,8 @@
 import { SweepClaims } from "../core/claim-operations.ts";
-import { findDeadlock } from "../core/deadlock.ts";
 import type { Command, LockView, Open, Resume, SessionEvent } from "../core/frames.ts";
 import type { PendingOperation } from "../core/group-commit.ts";
 import { LockTable, type TableDelta, type TableSession } from "../core/lock-table.ts";
+import type { Claim } from "../core/queue.ts";
 import type { Reason } from "../core/reason.ts";
 import { Session } from "../core/session.ts";
 import type { Limits, SessionNote } from "../core/session-host.ts";
@@ -16,6 +16,7 @@ import { Audit } from "./audit.ts";
 import { Barrier } from "./barrier.ts";
 import { Committer } from "./committer.ts";
 import { Deadlines, deadlineOf } from "./deadlines.ts";
+import { Deadlocks } from "./deadlocks.ts";
 import { type Link, MAX_QUEUED_COMMANDS } from "./link.ts";
 import type { Answer, LockEngine, LockPage, LockQuery, LockWatch, TokenView, WatchQuery } from "./lock-engine.ts";
 import { LockWatches, listLocks } from "./lock-watches.ts";
@@ -59,6 +60,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private readonly tableBarrier: Barrier;
   private readonly renewals: Renewals;
   private readonly deadlines: Deadlines;
+  private readonly deadlocks: Deadlocks;
   private readonly notices: PositionNotices;
   private readonly watches: LockWatches;
   private readonly audit: Audit;
@@ -71,7 +73,6 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private stopping = false;
   private halted = false;
   private failure = "";
-  private deadlockDue = false;
   private whenEmpty: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
@@ -89,6 +90,13 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       ),
     );
     this.deadlines = new Deadlines(options.clock, options.telemetry);
+    this.deadlocks = new Deadlocks({
+      table: this.table,
+      after: (delayMs, then) => this.after(delayMs, then),
+      endOfTurn: (then) => this.endOfTurn(then),
+      barrier: (then) => this.barrier(then),
+      deny: ({ victim, message }) => this.sessions.get(victim.sessionId)?.breakDeadlock(victim, message),
+    });
     this.renewals = new Renewals(this, options.store, options.telemetry, () => this.tableBarrier.provenAtMs);
     this.notices = new PositionNotices(this.table, options.clock, (id) => this.sessions.get(id));
     this.watches = new LockWatches(this.table);
@@ -330,7 +338,6 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     else if (link !== undefined) this.answerOpen(session, link, opening.secret);
     // Nobody was told of this session, so nobody can resume it.
     else session.end("closed-by-client", "the client left before the session was open");
-    this.lookForDeadlock();
   }
 
   private renewBeforeAnswering(session: Session, link: Link | undefined, secret: string): void {
@@ -425,6 +432,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     }
     this.notices.changed(delta.locks);
     this.watches.changed(delta.locks);
+    this.deadlocks.changed();
   }
 
   private sessionChanged(id: string, now: TableSession | undefined): void {
@@ -547,19 +555,8 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.telemetry.note(note);
   }
 
-  /** Looked for once at the end of a turn, whatever asked for it. The denial comes from behind a barrier (DESIGN 4.12). */
-  lookForDeadlock(): void {
-    if (this.deadlockDue) return;
-    this.deadlockDue = true;
-    this.endOfTurn(() => {
-      this.deadlockDue = false;
-      if (findDeadlock(this.table) === undefined) return;
-      this.barrier((current) => {
-        const found = current ? findDeadlock(this.table) : undefined;
-        if (found === undefined) return;
-        this.sessions.get(found.victim.sessionId)?.breakDeadlock(found.victim, found.message);
-      });
-    });
+  lookForDeadlock(around?: Claim): void {
+    this.deadlocks.look(around);
   }
 }
 
