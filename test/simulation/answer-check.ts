@@ -1,5 +1,4 @@
 import type { LockSpec } from "../../server/core/frames.ts";
-import type { Session } from "../../server/core/session.ts";
 import { isCompatible, wouldHold } from "./reference.ts";
 import type { SimulatedServer } from "./simulated-server.ts";
 import type { SimulatedStream } from "./simulated-stream.ts";
@@ -24,13 +23,21 @@ export function checkAck(server: SimulatedServer, stream: SimulatedStream, seq: 
   const lease = entry === undefined ? undefined : etcd.leases.get(entry.lease);
   if (lease !== undefined && lease.renewedAtMs < received.trueMs)
     world.violation("ACK-UNCONFIRMED", `${stream.sessionId} ${seq} without a renewal since it came`);
-  const session = (Reflect.get(server.engine, "sessions") as Map<string, Session>).get(stream.sessionId);
+  const session = server.sessionOf(stream.sessionId);
   if (session === undefined) return;
   // The ack is the newest there was, or an older one whose successor extends the deadline further.
   const newestMs = Math.max(...[...stream.heartbeats.values()].map((each) => each.serverMs));
   const latestMs = Math.max(newestMs, stream.openedAtServerMs) + session.record.ttlMs * RATE + 50;
   if (session.deadlineMs > latestMs + 1e-3)
     world.violation("DEADLINE-LATE", `${stream.sessionId} by ${(session.deadlineMs - latestMs).toFixed(1)} ms`);
+}
+
+/** A resume is answered only when the lease has been renewed since it came (DESIGN 4.8). */
+export function checkOpened({ world, etcd }: SimulatedServer, { sessionId, resumedAtMs }: SimulatedStream): void {
+  const entry = etcd.entries.get(`session/${sessionId}`);
+  const lease = entry === undefined ? undefined : etcd.leases.get(entry.lease);
+  if (resumedAtMs !== undefined && lease !== undefined && lease.renewedAtMs < resumedAtMs)
+    world.violation("OPENED-UNRENEWED", sessionId);
 }
 
 /** Whether a claim on these locks was denied as busy, or for its mode, with reason: at some time since it was asked for. */

@@ -1,6 +1,7 @@
 /**
  * Runs seeded walks: `node test/simulation/main.ts FROM TO`, the seeds from FROM to TO inclusive. With `trace=N` it
- * prints the last N lines of the first walk that fails, with `counts` how often each situation occurred.
+ * prints the last N lines of the first walk that fails, with `counts` how often each situation occurred; with `stop` it
+ * ends at the first failure.
  */
 import { walk } from "./walk.ts";
 
@@ -22,6 +23,7 @@ for (let seed = Number(from); seed <= Number(to); seed++) {
     console.log(result.trace.slice(-traceLines).join("\n"));
     break;
   }
+  if (flags.includes("stop")) break;
 }
 
 if (flags.includes("counts"))

@@ -12,6 +12,8 @@ interface Lease {
 export interface Revision {
   readonly revision: number;
   readonly changes: readonly Change[];
+  /** Keys of claims that were written on condition of being held at once. */
+  readonly tried: readonly string[];
 }
 
 /** How often etcd looks for leases that have expired; so expiry is up to that late. */
@@ -79,7 +81,7 @@ export class SimulatedEtcd {
       return { kind: "no-space" };
     const applied = operations.map((operation) => operation.guards.every((guard) => this.holds(guard)));
     const chosen = operations.filter((_, i) => applied[i]).flatMap((operation) => operation.writes);
-    if (chosen.some((write) => write.kind === "put" && !this.leases.has(write.lease)))
+    if (chosen.some((write) => write.kind === "put" && write.lease !== 0n && !this.leases.has(write.lease)))
       return { kind: "lease-not-found" };
     this.write(operations, applied);
     return { kind: "decided", revision: this.revision, applied };
@@ -97,7 +99,9 @@ export class SimulatedEtcd {
         );
       if (applied[i]) for (const write of operation.writes) this.writeOne(write, revision, changes);
     });
-    this.finish(revision, changes);
+    const tries = operations.filter((op, i) => applied[i] && op.guards.some((guard) => guard.kind === "quiet"));
+    const tried = tries.flatMap((operation) => operation.writes.map((write) => write.key));
+    this.finish(revision, changes, tried);
   }
 
   private writeOne(write: Write, revision: number, changes: Change[]): void {
@@ -119,10 +123,10 @@ export class SimulatedEtcd {
     changes.push({ kind: "put", entry });
   }
 
-  private finish(revision: number, changes: readonly Change[]): void {
+  private finish(revision: number, changes: readonly Change[], tried: readonly string[]): void {
     if (changes.length === 0) return;
     this.revision = revision;
-    const done = { revision, changes };
+    const done = { revision, changes, tried };
     this.log.push(done);
     this.world.note(`etcd ${revision} ${changes.map(describeChange).join(" ")}`);
     this.onRevision(done);
@@ -149,6 +153,12 @@ export class SimulatedEtcd {
   private checkForm(operations: readonly Operation[]): void {
     const keys = operations.flatMap((operation) => operation.writes.map((write) => write.key));
     if (keys.length > 120) this.world.violation("TOO-LARGE", `a transaction of ${keys.length} writes`);
+    for (const operation of operations) {
+      const isGuarded = operation.guards.some(({ kind }) => kind === "created" || kind === "absent");
+      if (!isGuarded && operation.writes.some(({ kind, key }) => kind === "delete" && key.startsWith("claim/")))
+        // What honest clients do cannot show the harm, since they use no claim id twice.
+        this.world.violation("UNGUARDED", `a claim is deleted whenever it was created: ${describe(operation)}`);
+    }
     if (new Set(keys).size < keys.length) this.world.violation("KEY-TWICE", keys.join(" "));
   }
 
@@ -180,7 +190,7 @@ export class SimulatedEtcd {
     const changes: Change[] = [];
     for (const { key, lease } of [...this.entries.values()])
       if (lease === id) this.writeOne({ kind: "delete", key }, revision, changes);
-    this.finish(revision, changes);
+    this.finish(revision, changes, []);
   }
 
   private tick(): void {

@@ -1,8 +1,9 @@
 import type { SessionEvent } from "../../server/core/frames.ts";
 import { LockTable } from "../../server/core/lock-table.ts";
+import type { Session } from "../../server/core/session.ts";
 import { Engine } from "../../server/engine/engine.ts";
 import type { EngineNote, Telemetry } from "../../server/ports/telemetry.ts";
-import { checkAck } from "./answer-check.ts";
+import { checkAck, checkOpened } from "./answer-check.ts";
 import { EtcdConnection } from "./etcd-connection.ts";
 import { LockFollower } from "./lock-follower.ts";
 import type { SimulatedEtcd } from "./simulated-etcd.ts";
@@ -77,12 +78,18 @@ export class SimulatedServer {
     if (event.kind !== "opened") return;
     stream.sessionId = event.sessionId;
     stream.openedAtServerMs = this.process.nowMs();
+    checkOpened(this, stream);
   }
 
   /** A client's release is about to be handled. */
   releasing(sessionId: string, claimId: bigint): void {
     const claim = this.engine.table.claim(sessionId, claimId);
     if (claim?.held !== true) this.truth.releasedWaiting.add(`${sessionId}/${claimId.toString(16).padStart(16, "0")}`);
+  }
+
+  /** The engine's own object for a session that it serves. */
+  sessionOf(sessionId: string): Session | undefined {
+    return (Reflect.get(this.engine, "sessions") as Map<string, Session>).get(sessionId);
   }
 
   /** Tells clients to leave, ends, and starts again. */

@@ -28,6 +28,8 @@ export class SimulatedStream implements SessionStream {
   /** When each heartbeat was handled, by true time and by the server's clock. */
   readonly heartbeats = new Map<bigint, { readonly trueMs: number; readonly serverMs: number }>();
   openedAtServerMs = 0;
+  /** When a resume was handled, by true time. */
+  resumedAtMs: number | undefined;
   private clientIsOn = true;
   private serverIsOn = true;
   private readonly run: Process;
@@ -57,6 +59,8 @@ export class SimulatedStream implements SessionStream {
         if (!this.serverIsOn) continue;
         if (command.kind === "heartbeat")
           this.heartbeats.set(command.seq, { trueMs: this.world.nowMs, serverMs: this.run.nowMs() });
+        if (command.kind === "heartbeat") this.checkRead();
+        if (command.kind === "resume") this.resumedAtMs = this.world.nowMs;
         if (command.kind === "release") this.server.releasing(this.sessionId, command.claimId);
         this.server.engine.command(this, command);
       }
@@ -89,6 +93,13 @@ export class SimulatedStream implements SessionStream {
     this.serverIsOn = false;
     this.server.streams.delete(this);
     this.server.engine.disconnected(this, how);
+  }
+
+  /** After a pause a server reads what has come before it judges whether a client has been silent for too long. */
+  private checkRead(): void {
+    const session = this.server.sessionOf(this.sessionId);
+    if (session?.ending?.reason === "session-expired" && this.run.isReadingLate)
+      this.world.violation("JUDGED-UNREAD", `${this.sessionId} was ended before a proof of its client was read`);
   }
 
   private toServer(arrive: () => void): void {
@@ -144,7 +155,9 @@ export class SimulatedStream implements SessionStream {
   private pong(): void {
     if (!this.clientIsOn) return;
     this.toServer(() => {
-      if (this.serverIsOn) this.server.engine.transportProven(this);
+      if (!this.serverIsOn) return;
+      this.checkRead();
+      this.server.engine.transportProven(this);
     });
   }
 }

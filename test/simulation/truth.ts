@@ -80,7 +80,7 @@ export class Truth {
     this.confirmedValues.set(id, Math.max(value, this.confirmedValues.get(id) ?? 0));
   }
 
-  private follow({ revision, changes }: Revision): void {
+  private follow({ revision, changes, tried }: Revision): void {
     for (const change of changes)
       if (change.kind === "delete") this.forget(change.key);
       else if (change.entry.kind === "claim") this.checkClaim(change.entry);
@@ -89,6 +89,10 @@ export class Truth {
     const held = trueHolders(claims);
     this.moments.push({ revision, atMs: this.world.nowMs, claims, held });
     this.checkHolders(claims, held);
+    const waiting = new Set(claims.filter((claim) => !held.has(claim)).map((claim) => claim.id));
+    for (const key of tried)
+      if (waiting.has(key.slice(key.indexOf("//") + 2)))
+        this.world.violation("TRY-WAITS", `${key} stands in the queue`);
   }
 
   private forget(key: string): void {

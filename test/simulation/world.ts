@@ -200,9 +200,8 @@ export class Process implements Clock {
     if (!this.isPaused) this.drain();
   }
 
-  get isResponsive(): boolean {
-    return this.isAlive && !this.isPaused && this.inbox.length === 0;
-  }
+  /** Whether it is handling what came while it was paused. */
+  isReadingLate = false;
 
   pause(forMs: number): void {
     if (this.isPaused || !this.isAlive) return;
@@ -225,7 +224,9 @@ export class Process implements Clock {
       this.draining = false;
       if (!this.isAlive || this.isPaused) return;
       const next = this.inbox.shift();
+      this.isReadingLate = true;
       if (next !== undefined) this.guard(next);
+      this.isReadingLate = false;
       this.drain();
     });
   }
