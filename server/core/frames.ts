@@ -92,7 +92,17 @@ export interface LockView {
 export interface GrantedLock {
   readonly name: string;
   readonly token: bigint;
+  /** Who held it before, as far as this server saw it. For people and clean-up: nothing is decided by it. */
+  readonly previous?: PreviousHolder | undefined;
 }
+
+export interface PreviousHolder {
+  readonly token: bigint;
+  readonly end: HolderEnd;
+}
+
+/** How a holder ended: `closed` by the end of its session other than by its TTL. */
+export type HolderEnd = "unknown" | "released" | "expired" | "closed" | "forced";
 
 export interface SessionClaim {
   readonly claimId: bigint;

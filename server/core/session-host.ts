@@ -1,4 +1,4 @@
-import type { SessionEvent } from "./frames.ts";
+import type { HolderEnd, PreviousHolder, SessionEvent } from "./frames.ts";
 import type { PendingOperation } from "./group-commit.ts";
 import type { LockTable, TableDelta } from "./lock-table.ts";
 import type { Claim } from "./queue.ts";
@@ -42,6 +42,10 @@ export interface SessionHost {
   whenTable(revision: number, then: () => void): void;
   /** Acts on what a claim given up through this server has let in. */
   letIn(delta: TableDelta): void;
+  /** Remembers how a holder ended, for the next. */
+  holderEnded(claim: Claim, end: HolderEnd): void;
+  /** Who held a lock last before the grant with `token`; `undefined`: nobody whom this server saw. */
+  previousHolder(lock: string, token: bigint): PreviousHolder | undefined;
   /** Sends over the session's stream, if it has one. */
   send(stream: unknown, event: SessionEvent): void;
   revokeLease(lease: bigint): void;

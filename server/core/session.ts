@@ -1,5 +1,5 @@
 import { Bump, EndSession, EnterQueues, ExpelClaim, ReleaseClaim, UpdateValue } from "./claim-operations.ts";
-import type { Acquire, Command, LockSpec, SessionClaim, SessionEvent } from "./frames.ts";
+import type { Acquire, Command, HolderEnd, LockSpec, SessionClaim, SessionEvent } from "./frames.ts";
 import { sessionKey } from "./keys.ts";
 import type { TableSession } from "./lock-table.ts";
 import type { Guard, Settled } from "./operation.ts";
@@ -390,8 +390,19 @@ export class Session {
 
   private sendGranted(own: OwnClaim): void {
     const token = (own.base ?? own).seen?.token ?? 0n;
-    const locks = own.request.locks.map(({ name }) => ({ name, token }));
+    const locks = own.request.locks.map(({ name }) => ({
+      name,
+      token,
+      previous: own.base === undefined ? this.host.previousHolder(name, token) : undefined,
+    }));
     this.send({ kind: "granted", claimId: own.id, locks });
+  }
+
+  /** How a claim of this session ended that the table shows no more. */
+  endOf(claim: Claim): HolderEnd {
+    if (this.ending !== undefined) return this.ending.reason === "session-expired" ? "expired" : "closed";
+    if (!this.host.table.sessions.has(this.id)) return "expired";
+    return this.claims.get(claim.id)?.leaving?.by === "client" ? "released" : "forced";
   }
 
   /** Its claim has ended while the session lives. */
@@ -438,6 +449,7 @@ export class Session {
     if (claim.stage !== "live" && claim.stage !== "given-up") return;
     this.host.submit(new ReleaseClaim(this, claim));
     // Early hand-off (DESIGN 4.9): what is let in is durable, in place, and behind nobody but this claim.
+    if (claim.held) this.host.holderEnded(claim, "released");
     this.host.letIn(this.host.table.giveUp(claim));
   }
 

@@ -1,5 +1,5 @@
 import { SweepClaims } from "../core/claim-operations.ts";
-import type { Command, LockView, Open, Resume, SessionEvent } from "../core/frames.ts";
+import type { Command, HolderEnd, LockView, Open, PreviousHolder, Resume, SessionEvent } from "../core/frames.ts";
 import type { PendingOperation } from "../core/group-commit.ts";
 import { LockTable, type TableDelta, type TableSession } from "../core/lock-table.ts";
 import type { Claim } from "../core/queue.ts";
@@ -21,6 +21,7 @@ import { type Link, MAX_QUEUED_COMMANDS } from "./link.ts";
 import type { Answer, LockEngine, LockPage, LockQuery, LockWatch, TokenView, WatchQuery } from "./lock-engine.ts";
 import { LockWatches, listLocks } from "./lock-watches.ts";
 import { PositionNotices } from "./position-notices.ts";
+import { PreviousHolders } from "./previous-holders.ts";
 import { Renewals } from "./renewals.ts";
 import { NewSession, type Opening, type OpeningHost, ResumeSession, recordOf, refusalOf } from "./session-openings.ts";
 import { findToken } from "./tokens.ts";
@@ -63,6 +64,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private readonly deadlocks: Deadlocks;
   private readonly notices: PositionNotices;
   private readonly watches: LockWatches;
+  private readonly previous = new PreviousHolders();
   private readonly audit: Audit;
   private readonly links = new Map<SessionStream, Link>();
   private readonly sessions = new Map<string, Session>();
@@ -416,6 +418,8 @@ export class Engine implements LockEngine, OpeningHost, Feed {
 
   /** Acts on what a step of the table changed: sessions first, since claims that ended with theirs are not told. */
   private act(delta: TableDelta): void {
+    for (const claim of delta.ended)
+      if (claim.held) this.holderEnded(claim, this.sessions.get(claim.sessionId)?.endOf(claim) ?? "unknown");
     for (const { id, now } of delta.sessions) this.sessionChanged(id, now);
     for (const claim of delta.ended) this.sessions.get(claim.sessionId)?.sawEnded(claim);
     for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.saw(claim);
@@ -541,6 +545,14 @@ export class Engine implements LockEngine, OpeningHost, Feed {
 
   whenTable(revision: number, then: () => void): void {
     this.tableBarrier.whenTable(revision, then);
+  }
+
+  holderEnded(claim: Claim, end: HolderEnd): void {
+    this.previous.ended(claim, end);
+  }
+
+  previousHolder(lock: string, token: bigint): PreviousHolder | undefined {
+    return this.previous.before(lock, token);
   }
 
   send(stream: unknown, event: SessionEvent): void {

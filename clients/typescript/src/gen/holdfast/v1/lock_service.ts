@@ -296,6 +296,72 @@ export function claimStateToJSON(object: ClaimState): string {
   }
 }
 
+/** HolderEnd is how a holder ended. */
+export const HolderEnd = {
+  /** UNSPECIFIED - HOLDER_END_UNSPECIFIED: unknown to the server that says so. */
+  UNSPECIFIED: 0,
+  /** RELEASED - HOLDER_END_RELEASED: its client released it. */
+  RELEASED: 1,
+  /**
+   * EXPIRED - HOLDER_END_EXPIRED: nothing proved its client alive for a TTL, or the store dropped its session. Its
+   * work may be half done, and it may still be acting.
+   */
+  EXPIRED: 2,
+  /** CLOSED - HOLDER_END_CLOSED: its session was closed, or its stream ended. Its work may be half done. */
+  CLOSED: 3,
+  /** FORCED - HOLDER_END_FORCED: an administrator ended it. Its work may be half done. */
+  FORCED: 4,
+} as const;
+
+export type HolderEnd = typeof HolderEnd[keyof typeof HolderEnd];
+
+export namespace HolderEnd {
+  export type UNSPECIFIED = typeof HolderEnd.UNSPECIFIED;
+  export type RELEASED = typeof HolderEnd.RELEASED;
+  export type EXPIRED = typeof HolderEnd.EXPIRED;
+  export type CLOSED = typeof HolderEnd.CLOSED;
+  export type FORCED = typeof HolderEnd.FORCED;
+}
+
+export function holderEndFromJSON(object: any): HolderEnd {
+  switch (object) {
+    case 0:
+    case "HOLDER_END_UNSPECIFIED":
+      return HolderEnd.UNSPECIFIED;
+    case 1:
+    case "HOLDER_END_RELEASED":
+      return HolderEnd.RELEASED;
+    case 2:
+    case "HOLDER_END_EXPIRED":
+      return HolderEnd.EXPIRED;
+    case 3:
+    case "HOLDER_END_CLOSED":
+      return HolderEnd.CLOSED;
+    case 4:
+    case "HOLDER_END_FORCED":
+      return HolderEnd.FORCED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum HolderEnd");
+  }
+}
+
+export function holderEndToJSON(object: HolderEnd): string {
+  switch (object) {
+    case HolderEnd.UNSPECIFIED:
+      return "HOLDER_END_UNSPECIFIED";
+    case HolderEnd.RELEASED:
+      return "HOLDER_END_RELEASED";
+    case HolderEnd.EXPIRED:
+      return "HOLDER_END_EXPIRED";
+    case HolderEnd.CLOSED:
+      return "HOLDER_END_CLOSED";
+    case HolderEnd.FORCED:
+      return "HOLDER_END_FORCED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum HolderEnd");
+  }
+}
+
 /** TokenState is how the grant with a fencing token stands. */
 export const TokenState = {
   /** UNSPECIFIED - TOKEN_STATE_UNSPECIFIED is never sent. */
@@ -938,6 +1004,20 @@ export interface GrantedLock {
    * holds it; never above 2^63 - 1, so Java's long and SQL's BIGINT do.
    */
   fencingToken: bigint;
+  /**
+   * previous is the holder before this one, as far as this server saw it end. Absent: it saw none, or
+   * the claim re-entered. Only in Granted. Nothing is decided by it: it tells whether to expect
+   * half-done work.
+   */
+  previous: PreviousHolder | undefined;
+}
+
+/** PreviousHolder is how the holder before ended. */
+export interface PreviousHolder {
+  /** fencing_token is that of its grant. */
+  fencingToken: bigint;
+  /** end is how it ended. Unspecified: this server does not know; another had its session. */
+  end: HolderEnd;
 }
 
 /** Denied says that a claim was refused. It is gone, and will not be granted later. */
@@ -3359,7 +3439,7 @@ export const Granted: MessageFns<Granted> = {
 };
 
 function createBaseGrantedLock(): GrantedLock {
-  return { name: "", fencingToken: 0n };
+  return { name: "", fencingToken: 0n, previous: undefined };
 }
 
 export const GrantedLock: MessageFns<GrantedLock> = {
@@ -3372,6 +3452,9 @@ export const GrantedLock: MessageFns<GrantedLock> = {
         throw new globalThis.Error("value provided for field message.fencingToken of type uint64 too large");
       }
       writer.uint32(16).uint64(message.fencingToken);
+    }
+    if (message.previous !== undefined) {
+      PreviousHolder.encode(message.previous, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3405,6 +3488,14 @@ export const GrantedLock: MessageFns<GrantedLock> = {
             message.fencingToken = reader.uint64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.previous = PreviousHolder.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3425,6 +3516,7 @@ export const GrantedLock: MessageFns<GrantedLock> = {
         : isSet(object.fencing_token)
         ? BigInt(object.fencing_token)
         : 0n,
+      previous: isSet(object.previous) ? PreviousHolder.fromJSON(object.previous) : undefined,
     };
   },
 
@@ -3435,6 +3527,9 @@ export const GrantedLock: MessageFns<GrantedLock> = {
     }
     if (message.fencingToken !== 0n) {
       obj.fencingToken = message.fencingToken.toString();
+    }
+    if (message.previous !== undefined) {
+      obj.previous = PreviousHolder.toJSON(message.previous);
     }
     return obj;
   },
@@ -3448,6 +3543,103 @@ export const GrantedLock: MessageFns<GrantedLock> = {
     message.fencingToken = (object.fencingToken !== undefined && object.fencingToken !== null)
       ? BigInt(object.fencingToken)
       : 0n;
+    message.previous = (object.previous !== undefined && object.previous !== null)
+      ? PreviousHolder.fromPartial(object.previous)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePreviousHolder(): PreviousHolder {
+  return { fencingToken: 0n, end: 0 };
+}
+
+export const PreviousHolder: MessageFns<PreviousHolder> = {
+  encode(message: PreviousHolder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fencingToken !== 0n) {
+      if (BigInt.asUintN(64, message.fencingToken) !== message.fencingToken) {
+        throw new globalThis.Error("value provided for field message.fencingToken of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.fencingToken);
+    }
+    if (message.end !== 0) {
+      writer.uint32(16).int32(message.end);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreviousHolder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreviousHolder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fencingToken = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.end = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PreviousHolder {
+    return {
+      fencingToken: isSet(object.fencingToken)
+        ? BigInt(object.fencingToken)
+        : isSet(object.fencing_token)
+        ? BigInt(object.fencing_token)
+        : 0n,
+      end: isSet(object.end) ? holderEndFromJSON(object.end) : 0,
+    };
+  },
+
+  toJSON(message: PreviousHolder): unknown {
+    const obj: any = {};
+    if (message.fencingToken !== 0n) {
+      obj.fencingToken = message.fencingToken.toString();
+    }
+    if (message.end !== 0) {
+      obj.end = holderEndToJSON(message.end);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PreviousHolder>): PreviousHolder {
+    return PreviousHolder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PreviousHolder>): PreviousHolder {
+    const message = createBasePreviousHolder();
+    message.fencingToken = (object.fencingToken !== undefined && object.fencingToken !== null)
+      ? BigInt(object.fencingToken)
+      : 0n;
+    message.end = object.end ?? 0;
     return message;
   },
 };
