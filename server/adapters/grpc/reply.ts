@@ -1,0 +1,74 @@
+import type { Http2Session } from "node:http2";
+import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
+import type { Reason } from "../../core/reason.ts";
+import type { Answer } from "../../engine/lock-engine.ts";
+import type { Edge } from "./edge.ts";
+import { failure } from "./failure.ts";
+import { http2StreamOf } from "./http2-stream.ts";
+import type { Received } from "./received.ts";
+
+/** The answer of a call that is answered once. */
+export class Reply {
+  readonly #edge: Edge;
+  readonly #call: ServerUnaryCall<unknown, Buffer>;
+  readonly #respond: sendUnaryData<Buffer>;
+
+  constructor(edge: Edge, call: ServerUnaryCall<unknown, Buffer>, respond: sendUnaryData<Buffer>) {
+    this.#edge = edge;
+    this.#call = call;
+    this.#respond = respond;
+  }
+
+  /** Ends the call with the status of a reason. `lock` is empty unless it is about one lock. */
+  fail(reason: Reason, message: string, lock = ""): void {
+    this.#respond(failure(reason, message, lock));
+  }
+
+  /** Ends the call with what the engine answered, as `encode` has it. */
+  answer<Value>(answer: Answer<Value>, lock: string, encode: (value: Value) => Uint8Array): void {
+    if (answer.kind === "failed") return this.fail(answer.reason, answer.message, lock);
+    try {
+      this.#send(encode(answer.value));
+    } catch (error) {
+      this.fault(error);
+    }
+  }
+
+  /** Ends the call because of a fault of ours, which goes to the log and not to the client. */
+  fault(error: unknown): void {
+    const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#edge.log.event("error", "read.failed", { method: this.#call.getPath(), problem });
+    this.fail("internal", "a fault of the server, which has logged it");
+  }
+
+  #send(bytes: Uint8Array): void {
+    const stream = http2StreamOf(this.#call);
+    const connection = stream.session;
+    if (connection === undefined || stream.destroyed) return;
+    if (unreadBytes(connection) > this.#edge.limits.unreadAnswerBytes)
+      return this.fail("client-too-slow", "earlier answers on this connection were not read: read them first");
+    unread.set(connection, unreadBytes(connection) + bytes.length);
+    stream.once("close", () => unread.set(connection, unreadBytes(connection) - bytes.length));
+    this.#respond(null, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+  }
+}
+
+/** How many bytes of answers a connection has been given that it did not take yet: each may be megabytes. */
+const unread = new WeakMap<Http2Session, number>();
+const unreadBytes = (connection: Http2Session): number => unread.get(connection) ?? 0;
+
+/** What a read does with a request that is well-formed. It answers once, by `reply`. */
+export type Read<Request> = (edge: Edge, request: Request, reply: Reply) => void;
+
+/** Makes a handler for grpc-js of a read. */
+export function handleRead<Request>(edge: Edge, read: Read<Request>) {
+  return (call: ServerUnaryCall<Received<Request>, Buffer>, respond: sendUnaryData<Buffer>): void => {
+    const reply = new Reply(edge, call, respond);
+    if ("problem" in call.request) return reply.fail("invalid", call.request.problem);
+    try {
+      read(edge, call.request.message, reply);
+    } catch (error) {
+      reply.fault(error);
+    }
+  };
+}
