@@ -1,0 +1,128 @@
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { LockEngine } from "../../engine/lock-engine.ts";
+import type { Edge, EdgeLog } from "./edge.ts";
+import { Health } from "./health.ts";
+import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
+import { type ListenAddress, ListenError, Listener } from "./listener.ts";
+import { OpenCalls } from "./open-calls.ts";
+import { Pings } from "./pings.ts";
+import { registerServices } from "./services.ts";
+import { Turn } from "./turn.ts";
+
+export interface GrpcServerOptions {
+  readonly engine: LockEngine;
+  readonly address: ListenAddress;
+  /** Both in PEM. `undefined`: plain text. */
+  readonly tls?: { readonly certificate: Buffer; readonly key: Buffer } | undefined;
+  /** Whether plain text may be reached from elsewhere than this machine. */
+  readonly insecure?: boolean;
+  /** What is left out has its default. */
+  readonly limits?: Partial<GrpcLimits>;
+  readonly log: EdgeLog;
+}
+
+export interface GrpcServer {
+  /** The port it listens on. */
+  readonly port: number;
+  /**
+   * Takes no further connections, sessions, holds or watches; tells those there are that they have `graceMs`, and
+   * waits as long for them to leave; has the engine close the rest with `draining`; then ends every connection.
+   * Resolves when that is done, and the engine has been told of every stream. The engine must run until then. A
+   * second call waits for the first.
+   */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** How long clients are given to read that they were closed. */
+const FAREWELL_MS = 500;
+
+/**
+ * Starts to serve the engine over gRPC: `LockService`, `AdminService`, health, reflection and channelz.
+ *
+ * Rejects with a `ListenError` when it cannot listen, or may not: only loopback is reached without TLS, unless
+ * `insecure` says that this is meant.
+ */
+export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
+  refuseExposed(options);
+  const { engine, log, address } = options;
+  const limits = { ...defaultGrpcLimits, ...options.limits };
+  const edge = { engine, limits, log, turn: new Turn(), pings: new Pings(engine), calls: new OpenCalls() };
+  const health = new Health(engine);
+  const server = new Server({
+    "grpc.max_receive_message_length": limits.maxMessageBytes,
+    "grpc.max_concurrent_streams": limits.maxStreamsPerConnection,
+    "grpc.keepalive_time_ms": limits.keepaliveTimeMs,
+    "grpc.keepalive_timeout_ms": limits.keepaliveTimeoutMs,
+  });
+  registerServices(server, edge, health);
+  try {
+    const injector = injectorOf(server, options);
+    const listener = await Listener.open({ address, log, connected: (socket) => injector.injectConnection(socket) });
+    return new RunningServer(server, listener, edge, health);
+  } catch (error) {
+    server.forceShutdown();
+    throw error;
+  }
+}
+
+class RunningServer implements GrpcServer {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #listener: Listener;
+  readonly #edge: Edge;
+  readonly #health: Health;
+  #stopped: Promise<void> | undefined;
+
+  constructor(server: Server, listener: Listener, edge: Edge, health: Health) {
+    this.port = listener.port;
+    this.#server = server;
+    this.#listener = listener;
+    this.#edge = edge;
+    this.#health = health;
+  }
+
+  stop(graceMs: number): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs);
+    return this.#stopped;
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    const { calls } = this.#edge;
+    const closed = this.#listener.close();
+    this.#health.stop();
+    calls.drain(graceMs);
+    await atMost(graceMs, calls.none());
+    calls.leave();
+    await atMost(FAREWELL_MS, new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve())));
+    this.#server.forceShutdown();
+    this.#listener.destroyConnections();
+    await closed;
+    await calls.none();
+  }
+}
+
+async function atMost(ms: number, done: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([done, late]);
+  clearTimeout(timer);
+}
+
+function refuseExposed({ address: { host }, tls, insecure }: GrpcServerOptions): void {
+  if (tls !== undefined || insecure || /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host)) return;
+  throw new ListenError("exposed", `${host} can be reached from elsewhere: give TLS certificate and key, or insecure`);
+}
+
+/** Gives grpc-js connections that a listener of ours has accepted. */
+function injectorOf(server: Server, { tls }: GrpcServerOptions): ReturnType<Server["createConnectionInjector"]> {
+  if (tls === undefined) return server.createConnectionInjector(ServerCredentials.createInsecure());
+  const pair = { cert_chain: tls.certificate, private_key: tls.key };
+  try {
+    return server.createConnectionInjector(ServerCredentials.createSsl(null, [pair]));
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new ListenError("tls-refused", `certificate and key cannot be used: ${problem}`, error);
+  }
+}
