@@ -27,6 +27,8 @@ export class OwnClaim {
   /** Whether its acquire came over this very stream: only then may this server deny it (DESIGN 4.4). */
   asked: boolean;
   progress: Progress = "resting";
+  /** That of the last acquire for it: `undefined` is for ever, 0 is a try. */
+  waitMs: number | undefined;
   /** The claim in the table, from when it was first seen there. */
   seen: Claim | undefined;
   leaving: Leaving | undefined;
@@ -36,7 +38,7 @@ export class OwnClaim {
   granted = false;
   /** Whether a refusal was checked behind a barrier, with this same result. */
   checked = false;
-  /** A try whose guard failed so often that it entered the queue: held in its first revision, or denied. */
+  /** A try that enters the queue like any other claim: held in its first revision, or denied. */
   mustHold = false;
   /** How many attempts at writing it were refused. */
   refusals = 0;
@@ -65,12 +67,13 @@ export class OwnClaim {
     this.id = request.claimId;
     this.request = request;
     this.asked = asked;
+    this.waitMs = request.waitMs;
     this.askedAtMs = nowMs;
     this.answersTo = request.claimId;
   }
 
   get isTry(): boolean {
-    return this.request.waitMs === 0 && !this.mustHold;
+    return this.waitMs === 0 && !this.mustHold;
   }
 
   get lockNames(): string {

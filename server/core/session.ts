@@ -13,6 +13,8 @@ import { viewHolders } from "./views.ts";
 
 /** How often a try whose guard failed is tried again before it enters the queue like any other claim. */
 const MAX_TRIES = 5;
+/** How long a try waits for what was given up here to be gone from etcd too. */
+const TRY_AGAIN_MS = 5;
 
 const NOBODY: ReadonlySet<OwnClaim> = new Set();
 
@@ -190,11 +192,12 @@ export class Session {
       this.sendGranted(own);
       return undefined;
     }
-    if (command.waitMs === 0) {
-      own.mustHold = true;
-      this.expelUnlessHeld(own);
-    } else {
-      this.limitWait(own, command.waitMs);
+    const wasTry = own.isTry;
+    own.waitMs = command.waitMs;
+    own.mustHold = command.waitMs === 0 && !wasTry;
+    this.limitWait(own, command.waitMs);
+    if (command.waitMs === 0) this.expelUnlessHeld(own);
+    else {
       this.announce(own, (seat) => seat.queue.positionOf(seat));
       // Only now may it be denied here, so a circle may be waiting for it to be the victim.
       this.lookForDeadlock(own);
@@ -233,7 +236,10 @@ export class Session {
   admit(own: OwnClaim): void {
     own.progress = "resting";
     const refusal = this.refusalOf(own);
-    if (refusal === undefined) {
+    if (refusal === undefined && own.isTry && this.host.table.outlook(own.request.locks) === "unclear") {
+      this.countRefusal(own);
+      this.host.after(TRY_AGAIN_MS, () => this.admitIfWanted(own));
+    } else if (refusal === undefined) {
       own.progress = "queued";
       this.host.submit(new EnterQueues(this, own));
     } else if (refusal.reason === "busy" && this.waitForOwnRelease(own)) {
@@ -274,7 +280,7 @@ export class Session {
       const lock = spec.name;
       if (queue.contradicts(spec))
         return { reason: "conflicting-mode", message: conflictOf(spec, queue.first?.spec), lock };
-      if (own.isTry && !queue.admitsNewcomer(spec))
+      if (own.isTry && queue.outlook(spec) === "taken")
         return { reason: "busy", message: `"${lock}" is taken: try again when it is free`, lock };
       if (queue.waitingCount >= limits.maxWaitersPerLock)
         return {
@@ -333,13 +339,17 @@ export class Session {
   private lookFor(own: OwnClaim, wasWritten: boolean): void {
     if (own.seen !== undefined || !this.isOpen || this.claims.get(own.id) !== own) return;
     if (own.leaving === undefined && !wasWritten) {
-      own.refusals++;
       own.checked = false;
-      if (own.request.waitMs === 0 && own.refusals >= MAX_TRIES) own.mustHold = true;
+      this.countRefusal(own);
       if (own.refusals <= MAX_TRIES) this.admit(own);
       else this.host.after(10, () => this.admitIfWanted(own));
     } else if (own.leaving !== undefined) this.answerGone(own);
     else this.answerLost(own); // Written, and gone again before it was seen.
+  }
+
+  private countRefusal(own: OwnClaim): void {
+    own.refusals++;
+    if (own.waitMs === 0 && own.refusals >= MAX_TRIES) own.mustHold = true;
   }
 
   // -- What the table shows --------------------------------------------------------------------------
