@@ -42,7 +42,7 @@ export class EnterQueues implements PendingOperation {
     if (!session.stillWants(own)) return undefined;
     const { table } = session.host;
     // A try is written only if the table at this revision lets it in, and no key of its locks is newer (DESIGN 4.6).
-    if (this.kind === "try" && !table.wouldHold(own.request.locks)) {
+    if (this.kind === "try" && table.outlook(own.request.locks) !== "free") {
       session.admit(own);
       return undefined;
     }

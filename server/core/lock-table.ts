@@ -1,7 +1,7 @@
 import type { Change, ClaimEntry, Entry, SessionEntry, Snapshot } from "./entry.ts";
 import type { LockSpec } from "./frames.ts";
 import { type ParsedKey, parseKey } from "./keys.ts";
-import { Claim, Queue, Seat } from "./queue.ts";
+import { Claim, type Outlook, Queue, Seat } from "./queue.ts";
 import type { ServerRecord, SessionRecord } from "./records.ts";
 
 /** A live session as etcd has it. */
@@ -56,6 +56,8 @@ export class LockTable {
   waitingCount = 0;
   /** Waiting claims with a reentry id: only where there are such can threads wait for each other in a circle. */
   readonly waitingThreads = new Set<Claim>();
+  /** Claims that this server's clients have given up and etcd still has. */
+  private givenUpCount = 0;
   private readonly owners = new Map<string, Owner>();
   private readonly queuesByWork: Queue[] = [];
 
@@ -104,10 +106,11 @@ export class LockTable {
     for (const seat of claim.seats) {
       seat.queue.givenUp.add(seat.spec);
       seat.queue.givenUpCount++;
-      if (!claim.held) seat.queue.givenUpWaiting++;
+      if (!claim.held || claim.lockNames.length > 1) seat.queue.givenUpUnsure++;
     }
     this.leave(claim, delta);
     claim.stage = "given-up";
+    this.givenUpCount++;
     this.letIn(delta);
     return delta;
   }
@@ -135,8 +138,10 @@ export class LockTable {
   }
 
   /** Whether a claim on these locks that came now would be held at once, given-up claims counting as present. */
-  wouldHold(locks: readonly LockSpec[]): boolean {
-    return locks.every((spec) => this.queues.get(spec.name)?.admitsNewcomer(spec) ?? true);
+  outlook(locks: readonly LockSpec[]): Outlook {
+    const outlooks = locks.map((spec) => this.queues.get(spec.name)?.outlook(spec) ?? "free");
+    if (outlooks.includes("taken")) return "taken";
+    return this.givenUpCount > 0 && outlooks.includes("unclear") ? "unclear" : "free";
   }
 
   /**
@@ -255,14 +260,15 @@ export class LockTable {
   /** Ends a claim on all of its locks at once, whichever of its keys went first. */
   private end(claim: Claim, delta: TableDelta): void {
     if (claim.stage === "live") this.leave(claim, delta);
-    else if (claim.stage === "given-up")
+    else if (claim.stage === "given-up") {
+      this.givenUpCount--;
       for (const seat of claim.seats) {
         seat.queue.givenUp.subtract(seat.spec);
         seat.queue.givenUpCount--;
-        if (!claim.held) seat.queue.givenUpWaiting--;
+        if (!claim.held || claim.lockNames.length > 1) seat.queue.givenUpUnsure--;
         this.touch(seat.queue, delta);
       }
-    else return;
+    } else return;
     claim.stage = "ended";
     delta.ended.push(claim);
   }

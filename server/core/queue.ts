@@ -18,8 +18,10 @@ export class Queue {
   /** What this server's clients have given up and etcd still has: it counts for tries alone (DESIGN 4.6). */
   readonly givenUp = new Usage();
   givenUpCount = 0;
-  /** How many of those had never been let in. */
-  givenUpWaiting = 0;
+  /** How many of those may be waiting, as etcd sees it: never let in here, or for another lock too. */
+  givenUpUnsure = 0;
+  /** How many of the holders hold other locks as well. */
+  private heldElsewhere = 0;
 
   constructor(name: string) {
     this.name = name;
@@ -34,14 +36,12 @@ export class Queue {
     return this.heldCount === 0 || this.held.fits(seat);
   }
 
-  /** Whether a claim that came now would be let in at once, given-up claims counting as present. */
-  admitsNewcomer(spec: LockSpec): boolean {
-    return (
-      this.waitingCount === 0 &&
-      this.givenUpWaiting === 0 &&
-      this.admits(spec) &&
-      (this.givenUpCount === 0 || this.givenUp.fits(spec, this.held.permits))
-    );
+  /** What a claim that came now would find here, given-up claims counting as present. */
+  outlook(spec: LockSpec): Outlook {
+    if (this.waitingCount > 0 || !this.admits(spec)) return "taken";
+    if (this.givenUpCount > 0 && !this.givenUp.fits(spec, this.held.permits)) return "taken";
+    // With what was given up still there, whoever holds another lock as well may be waiting for that.
+    return this.givenUpUnsure > 0 || this.heldElsewhere > 0 ? "unclear" : "free";
   }
 
   /** Whether a claim of this kind can never stand among those that are there: a semaphore among others, another limit. */
@@ -73,12 +73,14 @@ export class Queue {
     this.waitingCount--;
     this.heldCount++;
     this.held.add(seat.spec);
+    if (seat.claim.lockNames.length > 1) this.heldElsewhere++;
   }
 
   remove(seat: Seat): void {
     if (seat.claim.held) {
       this.heldCount--;
       this.held.subtract(seat.spec);
+      if (seat.claim.lockNames.length > 1) this.heldElsewhere--;
     } else {
       this.waitingCount--;
       if (this.firstWaiting === seat) this.firstWaiting = seat.next;
@@ -99,6 +101,9 @@ export class Queue {
     return position;
   }
 }
+
+/** Whether a newcomer is let in: at once; not at once; or as etcd comes to see what was given up here. */
+export type Outlook = "free" | "taken" | "unclear";
 
 /** How much of a lock some claims take together. */
 export class Usage {
