@@ -48,14 +48,8 @@ export function wasRefusedRightly(
   askedAtRevision: number,
 ): boolean {
   for (const { claims } of truth.since(askedAtRevision))
-    if (reason === "busy" ? isTaken(truth, claims, locks) : contradicts(claims, locks)) return true;
+    if (reason === "busy" ? !wouldHold(claims, locks) : contradicts(claims, locks)) return true;
   return false;
-}
-
-function isTaken(truth: Truth, claims: Truth["now"]["claims"], locks: readonly LockSpec[]): boolean {
-  const inTheWay = (name: string): boolean =>
-    claims.some((claim) => truth.releasedWaiting.has(claim.id) && claim.locks.some((spec) => spec.name === name));
-  return !wouldHold(claims, locks) || locks.some(({ name }) => inTheWay(name));
 }
 
 function contradicts(claims: Truth["now"]["claims"], locks: readonly LockSpec[]): boolean {

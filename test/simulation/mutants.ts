@@ -195,8 +195,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "given-up claims do not count for tries",
     file: "core/queue.ts",
-    find: "      (this.givenUpCount === 0 || this.givenUp.fits(spec, this.held.permits))\n",
-    replace: "      true\n",
+    find: '    if (this.givenUpCount > 0 && !this.givenUp.fits(spec, this.held.permits)) return "taken";\n',
+    replace: "",
+  },
+  {
+    name: "holders let in early count as holders for tries",
+    file: "core/queue.ts",
+    find: 'return this.givenUpUnsure > 0 || this.heldElsewhere > 0 ? "unclear" : "free";',
+    replace: 'return this.givenUpUnsure > 0 ? "unclear" : "free";',
   },
   {
     name: "a try without its guard",

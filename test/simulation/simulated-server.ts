@@ -23,6 +23,8 @@ export class SimulatedServer {
   readonly streams = new Set<SimulatedStream>();
   isReady = false;
   readonly etcd: SimulatedEtcd;
+  /** Sessions that were being ended already when the process was last paused. */
+  endingAtPause: ReadonlySet<string> = new Set();
   private follower: LockFollower | undefined;
   private runs = 0;
 
@@ -81,15 +83,15 @@ export class SimulatedServer {
     checkOpened(this, stream);
   }
 
-  /** A client's release is about to be handled. */
-  releasing(sessionId: string, claimId: bigint): void {
-    const claim = this.engine.table.claim(sessionId, claimId);
-    if (claim?.held !== true) this.truth.releasedWaiting.add(`${sessionId}/${claimId.toString(16).padStart(16, "0")}`);
-  }
-
   /** The engine's own object for a session that it serves. */
   sessionOf(sessionId: string): Session | undefined {
     return (Reflect.get(this.engine, "sessions") as Map<string, Session>).get(sessionId);
+  }
+
+  pause(forMs: number): void {
+    const sessions = Reflect.get(this.engine, "sessions") as Map<string, Session>;
+    this.endingAtPause = new Set([...sessions.values()].filter((session) => !session.isOpen).map(({ id }) => id));
+    this.process.pause(forMs);
   }
 
   /** Tells clients to leave, ends, and starts again. */

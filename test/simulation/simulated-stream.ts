@@ -61,7 +61,6 @@ export class SimulatedStream implements SessionStream {
           this.heartbeats.set(command.seq, { trueMs: this.world.nowMs, serverMs: this.run.nowMs() });
         if (command.kind === "heartbeat") this.checkRead();
         if (command.kind === "resume") this.resumedAtMs = this.world.nowMs;
-        if (command.kind === "release") this.server.releasing(this.sessionId, command.claimId);
         this.server.engine.command(this, command);
       }
     });
@@ -98,6 +97,7 @@ export class SimulatedStream implements SessionStream {
   /** After a pause a server reads what has come before it judges whether a client has been silent for too long. */
   private checkRead(): void {
     const session = this.server.sessionOf(this.sessionId);
+    if (this.server.endingAtPause.has(this.sessionId)) return;
     if (session?.ending?.reason === "session-expired" && this.run.isReadingLate)
       this.world.violation("JUDGED-UNREAD", `${this.sessionId} was ended before a proof of its client was read`);
   }

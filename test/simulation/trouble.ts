@@ -36,7 +36,7 @@ export class Trouble {
 
   private strikeAt(server: SimulatedServer): void {
     const { world, etcd } = this;
-    const { connection, process, number } = server;
+    const { connection, number } = server;
     const fate = world.chance();
     const hit = (what: string): void => {
       world.count(`trouble: ${what}`);
@@ -50,7 +50,7 @@ export class Trouble {
       connection.staleUntilMs = world.nowMs + world.between(500, 9000);
     } else if (fate < 0.48) {
       hit("server pauses");
-      process.pause(world.between(100, 6000));
+      server.pause(world.between(100, 6000));
     } else if (fate < 0.62) {
       hit("watch has a gap");
       connection.staleUntilMs = world.nowMs + world.between(100, 2500);

@@ -19,8 +19,6 @@ export interface Moment {
 export class Truth {
   /** Claims, as "<session>/<claim id>", whose end was forced: their holders are promised nothing. */
   readonly forced = new Set<string>();
-  /** Claims that their clients released before the server that deletes them saw them held: to it they wait to the end. */
-  readonly releasedWaiting = new Set<string>();
   /** When the key of a session went. */
   readonly endedAtMs = new Map<string, number>();
   private readonly world: World;
