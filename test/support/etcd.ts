@@ -4,7 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { type EmbeddedEtcd, type EmbeddedEtcdOptions, startEmbeddedEtcd } from "../../server/adapters/etcd/embedded.ts";
-import { KVClient, LeaseClient, PutRequest, RangeRequest } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import {
+  DeleteRangeRequest,
+  KVClient,
+  LeaseClient,
+  PutRequest,
+  RangeRequest,
+} from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 
 /** An etcd for one test file: in a folder of its own, which goes with it. */
 export interface TestEtcd extends AsyncDisposable {
@@ -20,19 +26,20 @@ export interface TestEtcd extends AsyncDisposable {
   countLeases(): Promise<number>;
   /** Writes a key as anybody with access could. */
   put(key: string, value: Uint8Array): Promise<void>;
+  remove(key: string): Promise<void>;
   /** Forgets the history before a revision. */
   compact(revision: number): Promise<void>;
 }
 
 /** Starts the pinned etcd, building it first where that has not been done. */
 export async function startEtcd(
-  options: Pick<EmbeddedEtcdOptions, "quotaBytes" | "historyKept" | "flags"> = {},
+  options: Pick<EmbeddedEtcdOptions, "clientPort" | "quotaBytes" | "historyKept" | "flags"> = {},
 ): Promise<TestEtcd> {
   const dataDir = await mkdtemp(join(tmpdir(), "holdfast-etcd-"));
   const binary = await toolPath("etcd");
   try {
     const start = (clientPort: number) => startEmbeddedEtcd({ ...options, binary, dataDir, clientPort });
-    return new Running(await start(0), start, dataDir);
+    return new Running(await start(options.clientPort ?? 0), start, dataDir);
   } catch (error) {
     await rm(dataDir, { recursive: true });
     throw error;
@@ -105,6 +112,13 @@ class Running implements TestEtcd {
   put(key: string, value: Uint8Array): Promise<void> {
     const request = PutRequest.create({ key: Buffer.from(key), value: Buffer.from(value) });
     return new Promise((resolve, reject) => this.kv.put(request, (error) => (error ? reject(error) : resolve())));
+  }
+
+  remove(key: string): Promise<void> {
+    const request = DeleteRangeRequest.create({ key: Buffer.from(key) });
+    return new Promise((resolve, reject) => {
+      this.kv.deleteRange(request, (error) => (error ? reject(error) : resolve()));
+    });
   }
 
   compact(revision: number): Promise<void> {

@@ -27,8 +27,10 @@ export async function checkEtcd(client: EtcdClient, endpoints: readonly string[]
 }
 
 /** What a call that failed at the start says about etcd. */
-export function startProblem({ details }: CallFailure, endpoints: readonly string[]): StoreError {
+export function startProblem(failure: CallFailure, endpoints: readonly string[]): StoreError {
   const at = endpoints.join(",");
+  // What grpc-js says may span lines, and has a note at the end that is empty for us.
+  const details = failure.details.replace(/\.?\s+Resolution note:\s*$/, "").replace(/\s+/g, " ");
   if (!REFUSALS.some((refusal) => details.includes(refusal))) {
     return new StoreError(
       "unreachable",
