@@ -63,7 +63,7 @@ export async function startEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<E
 async function startOnce(options: EmbeddedEtcdOptions, port: number): Promise<EmbeddedEtcd> {
   await refuseTaken(port);
   if (options.peerPort) await refuseTaken(options.peerPort);
-  await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
+  await makeFolder(options.dataDir);
   const child = spawn(options.binary, flagsOf(options, port), {
     stdio: ["ignore", "ignore", "pipe"],
     detached: true,
@@ -202,6 +202,15 @@ function isReady(endpoint: string): Promise<boolean> {
   });
 }
 
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const message = `the folder ${path} for etcd's data cannot be made: ${(error as Error).message}`;
+    throw new StoreError("start-failed", message, error);
+  }
+}
+
 async function refuseTaken(port: number): Promise<void> {
   if (!(await isFree(port))) throw portTaken(`127.0.0.1:${port}`);
 }
@@ -216,7 +225,7 @@ const portTaken = (endpoint: string) =>
  * A port of 127.0.0.1 that nobody listens on, below those that systems give to outgoing connections: so nobody gets
  * it by chance while etcd restarts.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
     if (await isFree(port)) return port;
