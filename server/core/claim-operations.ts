@@ -164,7 +164,9 @@ export class ExpelClaim implements PendingOperation {
       this.session.expel(this.own);
     };
     if (outcome.kind === "refused") this.session.host.whenTable(outcome.revision, again);
-    else this.session.whenDead(this.epoch, again);
+    else if (outcome.kind === "unknown") this.session.whenDead(this.epoch, again);
+    // Nothing was written, because of what travelled with it: deletes pass where no bump would (DESIGN 4.5).
+    else again();
   }
 }
 
