@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds a tool from its pinned Go module into .cache/bin, once, and prints the path of the binary:
-#   tools/build.sh etcd | etcdctl | etcdutl | grpcurl
+#   tools/build.sh etcd | etcdctl | etcdutl | grpcurl | peers
 # The last line on stdout is the path; progress goes to stderr. Any number may run at once.
 set -eu
 
 usage() {
-  echo "usage: tools/build.sh etcd | etcdctl | etcdutl | grpcurl" >&2
+  echo "usage: tools/build.sh etcd | etcdctl | etcdutl | grpcurl | peers" >&2
   exit 2
 }
 
@@ -15,13 +15,19 @@ case $1 in
   etcdctl) folder=etcd module=go.etcd.io/etcd/etcdctl/v3 package=$module ;;
   etcdutl) folder=etcd module=go.etcd.io/etcd/etcdutl/v3 package=$module ;;
   grpcurl) folder=grpcurl module=github.com/fullstorydev/grpcurl package=$module/cmd/grpcurl ;;
+  peers) folder=peers module= package=. ;;
   *) usage ;;
 esac
 
 tools=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$tools")
-# The line in go.mod that gives the module a version; the one under `tool` has none.
-version=$(awk -v module="$module" '$1 == module && $2 != "" { print $2; exit }' "$tools/$folder/go.mod")
+if [ -n "$module" ]; then
+  # The line in go.mod that gives the module a version; the one under `tool` has none.
+  version=$(awk -v module="$module" '$1 == module && $2 != "" { print $2; exit }' "$tools/$folder/go.mod")
+else
+  # Sources of our own: built again when they change.
+  version=$(cat "$tools/$folder"/go.* "$tools/$folder"/*.go | cksum | cut -d ' ' -f 1)
+fi
 binary=$root/.cache/bin/$1-$version
 
 if [ ! -x "$binary" ]; then
