@@ -4,14 +4,14 @@ import type { Telemetry } from "../ports/telemetry.ts";
 
 /** A timer that fires so late has waited for a process that stood still. */
 const PAUSE_MS = 100;
-/** How long after a pause no deadline is judged: heartbeats that came meanwhile are still in the sockets. */
+/** How long what was in the sockets when a deadline passed has to be read and confirmed by etcd. */
 const READ_FIRST_MS = 100;
 
 /** Ends sessions whose clients have not been proven alive in time. One timer for each. */
 export class Deadlines {
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
-  private judgeFromMs = 0;
+  private notedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock, telemetry: Telemetry) {
     this.clock = clock;
@@ -19,21 +19,30 @@ export class Deadlines {
   }
 
   watch(session: Session): void {
-    const atMs = Math.max(session.deadlineMs + 1, this.judgeFromMs);
-    this.clock.at(atMs, () => this.judge(session, atMs));
+    const atMs = session.deadlineMs + 1;
+    this.clock.at(atMs, () => this.look(session, atMs));
   }
 
-  private judge(session: Session, dueAtMs: number): void {
+  private look(session: Session, dueAtMs: number): void {
     if (!session.isOpen) return;
     const nowMs = this.clock.nowMs();
-    if (nowMs - dueAtMs > PAUSE_MS) {
-      if (nowMs + READ_FIRST_MS > this.judgeFromMs + PAUSE_MS)
-        this.telemetry.note({ kind: "engine.paused", forMs: Math.round(nowMs - dueAtMs) });
-      this.judgeFromMs = nowMs + READ_FIRST_MS;
-    }
-    if (nowMs <= session.deadlineMs || nowMs < this.judgeFromMs) return this.watch(session);
+    this.notePause(nowMs, nowMs - dueAtMs);
+    if (nowMs <= session.deadlineMs) return this.watch(session);
+    // After a pause, however short it looks from here, heartbeats may be waiting in the sockets: they are read first.
+    this.clock.endOfTurn(() => this.clock.at(this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)));
+  }
+
+  private judge(session: Session): void {
+    if (!session.isOpen) return;
+    if (this.clock.nowMs() <= session.deadlineMs) return this.watch(session);
     const { ttlMs } = session.record;
     session.end("session-expired", `nothing proved the client alive for the TTL of ${ttlMs} ms: open a new session`);
+  }
+
+  private notePause(nowMs: number, lateMs: number): void {
+    if (lateMs <= PAUSE_MS || nowMs - this.notedAtMs <= lateMs) return;
+    this.notedAtMs = nowMs;
+    this.telemetry.note({ kind: "engine.paused", forMs: Math.round(lateMs) });
   }
 }
 
