@@ -120,8 +120,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "deadlines judged before the sockets are read",
     file: "engine/deadlines.ts",
-    find: "      this.judgeFromMs = nowMs + READ_FIRST_MS;\n",
-    replace: "",
+    find: "this.clock.endOfTurn(() => this.clock.at(this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)));",
+    replace: "this.judge(session);",
   },
   {
     name: "unknown outcome repeated without a bump",

@@ -183,8 +183,14 @@ export class Process implements Clock {
 
   endOfTurn(fn: () => void): void {
     if (this.turn.push(fn) > 1) return;
+    this.turnEnds();
+  }
+
+  /** A turn ends when all that has come has been read. */
+  private turnEnds(): void {
     this.world.after(this.world.between(0, 0.2), () =>
       this.timer(() => {
+        if (this.inbox.length > 0) return this.turnEnds();
         const ready = this.turn;
         this.turn = [];
         for (const call of ready) this.guard(call);
