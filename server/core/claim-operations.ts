@@ -205,11 +205,11 @@ export class UpdateValue implements PendingOperation {
   build(): Operation | undefined {
     const { session, own, claim } = this;
     if (!session.isOpen || own.leaving !== undefined || claim.stage !== "live") {
-      session.updateFailed(own, own.newValues.length, "not-found");
+      session.updateFailed(own, own.updates.length, "not-found");
       return undefined;
     }
-    this.count = own.newValues.length;
-    this.value = own.newValues[this.count - 1] ?? this.value;
+    this.count = own.updates.length;
+    this.value = own.newValue;
     this.epoch = session.epoch;
     // The revisions seen guard what is copied; the lease is named again, or the put would detach it.
     const guards: Guard[] = [session.epochGuard()];

@@ -49,8 +49,10 @@ export class OwnClaim {
   toldPositionAtMs = 0;
   /** When it was asked for, for the time it took to be granted. */
   readonly askedAtMs: number;
-  /** Values that wait to be written; all are answered when the last of them is. */
-  readonly newValues: Uint8Array[] = [];
+  /** The updates that are not answered yet, by the claim ids that they named, in order. */
+  readonly updates: bigint[] = [];
+  /** The value of the last of them: when it is written, all are. */
+  newValue: Uint8Array = new Uint8Array();
   updating = false;
   /** Tries of this session that wait for this claim's end. */
   readonly followers: OwnClaim[] = [];

@@ -184,7 +184,7 @@ export class Session {
   }
 
   private askAgain(own: OwnClaim, command: Acquire): string | undefined {
-    if (!sameAcquire(own.request, command, own.asked && own.newValues.length === 0))
+    if (!sameAcquire(own.request, command, own.asked && own.updates.length === 0))
       return `acquire.claim_id ${own.id} is a live claim, and this acquire is not the same`;
     own.asked = true;
     if (own.leaving !== undefined) return undefined;
@@ -369,7 +369,7 @@ export class Session {
       this.announce(own, (seat) => seat.rankAtEntry - seat.queue.heldCount);
       this.lookForDeadlock(own);
     }
-    if (own.newValues.length > 0) this.nextUpdate(own);
+    this.nextUpdate(own);
   }
 
   /**
@@ -543,7 +543,7 @@ export class Session {
     const thread = this.threads.get(own.request.reentryId);
     thread?.delete(own);
     if (thread?.size === 0) this.threads.delete(own.request.reentryId);
-    if (own.newValues.length > 0) this.updateFailed(own, own.newValues.length, "not-found");
+    this.updateFailed(own, own.updates.length, "not-found");
   }
 
   // -- Position --------------------------------------------------------------------------------------
@@ -591,13 +591,14 @@ export class Session {
       this.send({ kind: "updated", claimId, reason: "not-found", message: "the claim is gone" });
       return;
     }
-    target.newValues.push(value);
-    if (target.seen !== undefined) this.nextUpdate(target, target.updating);
+    target.updates.push(claimId);
+    target.newValue = value;
+    this.nextUpdate(target, target.updating);
   }
 
   /** Writes what waits, after the earlier update of the same claim; nothing if none waits. */
   nextUpdate(own: OwnClaim, underWay = false): void {
-    if (underWay || own.seen === undefined || own.newValues.length === 0) return;
+    if (underWay || own.seen === undefined || own.updates.length === 0) return;
     own.updating = true;
     this.host.submit(new UpdateValue(this, own, own.seen));
   }
@@ -621,8 +622,8 @@ export class Session {
 
   private finishUpdates(own: OwnClaim, count: number, reason: Reason | undefined, message: string): void {
     own.updating = false;
-    own.newValues.splice(0, count);
-    for (let i = 0; i < count; i++) this.send({ kind: "updated", claimId: own.id, reason, message });
+    // Fewer than `count`, if the claim ended meanwhile and they were answered then.
+    for (const claimId of own.updates.splice(0, count)) this.send({ kind: "updated", claimId, reason, message });
     if (this.isOpen && own.leaving === undefined) this.nextUpdate(own);
   }
 
