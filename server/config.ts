@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import {
   type Address,
+  durationFrom,
   formatAddress,
   integerUpTo,
   isLoopback,
   oneOf,
   parseAddress,
   parseEndpoints,
-  parseMaxTtl,
   parsePrefix,
 } from "./setting-values.ts";
 import { environmentName, type Setting, type SettingName, settings } from "./settings.ts";
@@ -22,6 +22,8 @@ export interface Config {
   readonly insecure: boolean;
   readonly etcd: EmbeddedEtcdConfig | ExistingEtcdConfig;
   readonly prefix: string;
+  /** How long clients have to go elsewhere when the server is told to end. */
+  readonly drainMs: number;
   readonly limits: {
     readonly maxTtlMs: number;
     readonly maxClaimsPerSession: number;
@@ -80,15 +82,18 @@ export function readConfig(
 ): Config {
   refuseUnknown(environment);
   const given = new Given(flags, environment);
+  const etcd = readEtcd(given);
   const config: Config = {
     grpcAddress: given.parsed("grpc-address", parseAddress),
     httpAddress: given.parsed("http-address", parseAddress),
     tls: readPair(given, "tls-cert", "tls-key"),
     insecure: given.isSet("insecure"),
-    etcd: readEtcd(given),
+    etcd,
     prefix: given.parsed("prefix", parsePrefix),
+    // Where etcd ends too, there is nowhere to go.
+    drainMs: etcd.kind === "embedded" ? 0 : given.parsed("drain-time", durationFrom(0, 600_000)),
     limits: {
-      maxTtlMs: given.parsed("max-ttl", parseMaxTtl),
+      maxTtlMs: given.parsed("max-ttl", durationFrom(2_000, 86_400_000)),
       maxClaimsPerSession: given.parsed("max-claims-per-session", integerUpTo(100_000)),
       maxWaitersPerLock: given.parsed("max-waiters-per-lock", integerUpTo(10_000_000)),
       maxReentryDepth: given.parsed("max-reentry-depth", integerUpTo(1_000_000)),
@@ -202,7 +207,7 @@ function refuseExposed(given: Given, config: Config): void {
 }
 
 /** What clients read, and what `holdfast lock` tells its child. */
-const ofClients = ["HOLDFAST_SERVER", "HOLDFAST_TOKEN", "HOLDFAST_LOCK"];
+const ofClients = ["HOLDFAST_SERVER", "HOLDFAST_TLS", "HOLDFAST_TLS_CA", "HOLDFAST_TOKEN", "HOLDFAST_LOCK"];
 
 /** What Kubernetes puts into the environment of every container for a service whose name begins with ours. */
 const ofKubernetes = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/;

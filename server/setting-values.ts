@@ -38,11 +38,13 @@ export function parsePrefix(text: string): string {
   return text;
 }
 
-/** A duration from 2 s to a day, in milliseconds. */
-export function parseMaxTtl(text: string): number {
-  const ms = parseDuration(text);
-  if (ms < 2_000 || ms > 86_400_000) throw new Error(`"${text}" is not between 2s and 24h`);
-  return ms;
+/** Reads a duration between two, in milliseconds. */
+export function durationFrom(minMs: number, maxMs: number): (text: string) => number {
+  return (text) => {
+    const ms = parseDuration(text);
+    if (ms < minMs || ms > maxMs) throw new Error(`"${text}" is not from ${minMs / 1_000}s to ${maxMs / 1_000}s`);
+    return ms;
+  };
 }
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };

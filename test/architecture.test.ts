@@ -7,7 +7,7 @@ const root = resolve(import.meta.dirname, "..");
 interface Rule {
   /** The files it is about: all whose path begins with this. The first rule that fits a file is the file's. */
   readonly about: string;
-  /** What they may import: a path, a package or "node:"; one that ends in "/" or ":" stands for all below it. */
+  /** What they may import: a path, a package or "node:"; one that ends in "/", ":" or "*.ts" stands for all there. */
   readonly may: readonly string[];
 }
 
@@ -23,9 +23,8 @@ const rules: readonly Rule[] = [
   ...adapter("memory", []),
   ...adapter("telemetry", ["@opentelemetry/"]),
   { about: "server/gen/", may: ["server/gen/", "@bufbuild/protobuf/wire", "@grpc/grpc-js"] },
-  { about: "server/main.ts", may: ["server/config.ts", "server/clock.ts", "server/entropy.ts", ...wired(), "node:"] },
-  // What main.ts is made of: config, clock, entropy.
-  { about: "server/", may: ["server/settings.ts", "server/setting-values.ts", "server/ports/", "node:"] },
+  // The entry point and what it is made of: it puts the parts together, and knows neither their libraries nor stubs.
+  { about: "server/", may: ["server/*.ts", "server/ports/", "server/engine/", "server/adapters/", "node:"] },
   {
     about: "clients/typescript/src/gen/",
     may: ["clients/typescript/src/gen/", "@bufbuild/protobuf/wire", "@grpc/grpc-js"],
@@ -49,11 +48,6 @@ function adapter(name: string, libraries: readonly string[]): readonly Rule[] {
   return [{ about: folder, may: [folder, "server/core/", "server/ports/", "server/engine/", "node:", ...libraries] }];
 }
 
-/** What an entry point puts together: the parts, but neither their libraries nor generated code. */
-function wired(): readonly string[] {
-  return ["server/core/", "server/ports/", "server/engine/", "server/adapters/"];
-}
-
 /** Every import of a source text: static, re-exporting, for its effect, dynamic, of types. */
 function importsOf(source: string): string[] {
   const statements = /^\s*(?:import|export)\s(?:[^"';]*?\sfrom\s*)?"([^"]+)"|\bimport\(\s*"([^"]+)"/gm;
@@ -70,14 +64,18 @@ function violations(file: string, source: string): string[] {
   const rule = rules.find(({ about }) => file.startsWith(about));
   if (rule === undefined) return [];
   const allowed = (to: string) =>
-    rule.may.some((may) => to === may || (/[/:]$/.test(may) && to.startsWith(may)) || isPackage(may, to));
+    rule.may.some((may) => to === may || (/[/:]$/.test(may) && to.startsWith(may)) || isBelow(may, to));
   return importsOf(source)
     .map((specifier) => target(file, specifier))
     .filter((to) => !allowed(to))
     .map((to) => `${file} imports ${to}; files in ${rule.about} may import ${rule.may.join(", ")}`);
 }
 
-const isPackage = (may: string, to: string) => !/[/:]$/.test(may) && !may.endsWith(".ts") && to.startsWith(`${may}/`);
+/** Whether it is a path inside of a package, or a file that "folder/*.ts" stands for. */
+function isBelow(may: string, to: string): boolean {
+  if (may.endsWith("/*.ts")) return to.startsWith(may.slice(0, -4)) && to.split("/").length === may.split("/").length;
+  return !/[/:]$/.test(may) && !may.endsWith(".ts") && to.startsWith(`${may}/`);
+}
 
 function sources(folder: string): string[] {
   const path = join(root, folder);

@@ -23,7 +23,7 @@ export interface HttpServer extends AsyncDisposable {
  * Starts what probes and Prometheus ask: `/healthz` answers 200 while the process runs; `/readyz` 200 while it serves,
  * else 503 and why; `/metrics`. Disposing it ends every connection.
  *
- * Rejects with Node's error when it cannot listen.
+ * Rejects with an error of one line when it cannot listen.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const handler = (request: IncomingMessage, response: ServerResponse) => {
@@ -49,14 +49,22 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
+    const refused = (error: NodeJS.ErrnoException) => reject(listenError(host, port, error));
+    server.once("error", refused);
     server.listen({ host, port }, () => {
-      server.off("error", reject);
+      server.off("error", refused);
       // Later ones are of accepting, such as too many open files: that connection is lost, and no more.
       server.on("error", () => undefined);
       resolve();
     });
   });
+}
+
+function listenError(host: string, port: number, error: NodeJS.ErrnoException): Error {
+  const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  if (error.code === "EADDRINUSE")
+    return new Error(`${where} is in use: end what listens there, or give another address`);
+  return new Error(`cannot listen on ${where}: ${error.message}`, { cause: error });
 }
 
 interface Page {

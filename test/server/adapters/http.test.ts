@@ -89,6 +89,6 @@ describe("the http endpoint", () => {
       metrics: async () => "",
       metricsContentType: "text/plain",
     });
-    await expect(again).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await expect(again).rejects.toThrow(`127.0.0.1:${port} is in use: end what listens there, or give another address`);
   });
 });

@@ -1,0 +1,166 @@
+import { readFileSync } from "node:fs";
+import { openEtcdStore } from "./adapters/etcd/index.ts";
+import { startGrpcServer } from "./adapters/grpc/server.ts";
+import { startHttpServer } from "./adapters/http/server.ts";
+import { Log } from "./adapters/telemetry/log.ts";
+import { logNotes } from "./adapters/telemetry/log-notes.ts";
+import { METRICS_CONTENT_TYPE, startMetrics } from "./adapters/telemetry/metrics.ts";
+import { banner } from "./banner.ts";
+import { SystemClock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import { Engine } from "./engine/engine.ts";
+import { systemEntropy } from "./entropy.ts";
+import { type OwnEtcd, startOwnEtcd } from "./own-etcd.ts";
+import type { Store } from "./ports/store.ts";
+import { formatAddress, isLoopback } from "./setting-values.ts";
+import { listenToStopSignals } from "./stop-signals.ts";
+
+/** How long the ends of sessions may take to be committed when the server stops. */
+const COMMIT_ENDS_WITHIN_MS = 3_000;
+
+/**
+ * Runs a server until a signal ends it, and resolves when everything is stopped, the etcd of its own included:
+ * with `undefined`, or with one line that says what went wrong and what to do. Says on standard output when it is
+ * ready. A second signal ends the process at once.
+ *
+ * A store that cannot be trusted any more does not end it: it stops serving, says so in its log and on `/readyz`, and
+ * waits for somebody to look. If it ended, it would be started again, and go on with a store that lost its past.
+ */
+export async function runServer(config: Config): Promise<string | undefined> {
+  const run = new Run(config);
+  using signals = listenToStopSignals(() => run.exitNow());
+  try {
+    await using _parts = run.parts;
+    await run.start();
+    return await Promise.race([signals.first.then((signal) => run.stopping(signal)), run.etcdEnded.promise]);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+class Run {
+  /** What has been started; disposed of in reverse. */
+  readonly parts = new AsyncDisposableStack();
+  readonly etcdEnded = Promise.withResolvers<string>();
+  /** Why it serves no more although it runs. */
+  fault: string | undefined;
+  private readonly config: Config;
+  private readonly clock = new SystemClock();
+  private readonly log: Log;
+  private readonly faulted = Promise.withResolvers<never>();
+  private etcd: OwnEtcd | undefined;
+  private stopServing: (() => void) | undefined;
+
+  constructor(config: Config) {
+    this.config = config;
+    this.log = logOf(config, this.clock);
+    // Nobody waits for it once the server has started.
+    this.faulted.promise.catch(() => undefined);
+  }
+
+  async start(): Promise<void> {
+    const { store, etcd } = await this.openStore();
+    const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+    const serverId = systemEntropy.newId();
+    const metrics = startMetrics({ version, serverId, counts: () => engine.counts() });
+    this.parts.use(metrics);
+    const logged = logNotes(this.log, () => this.clock.nowMs());
+    const engine = new Engine({
+      store,
+      clock: this.clock,
+      entropy: systemEntropy,
+      limits: this.config.limits,
+      serverId,
+      telemetry: {
+        note(note) {
+          metrics.note(note);
+          logged.note(note);
+        },
+      },
+    });
+    await this.startEngine(engine);
+    const http = await this.serveHttp(engine, metrics.scrape);
+    const grpc = await this.serveGrpc(engine);
+    this.log.event("info", "server.started", { serverId, grpc, http, etcd });
+    process.stdout.write(banner({ version, grpc, http, etcd, grpcHasTls: this.config.tls !== undefined }));
+  }
+
+  /** Says that it ends, and what was wrong before if something was. */
+  stopping(signal: string): string | undefined {
+    this.log.event("info", "server.stopping", { signal });
+    return this.fault;
+  }
+
+  /** Leaves without asking anybody. etcd keeps what it has confirmed. */
+  exitNow(): never {
+    this.etcd?.kill();
+    process.exit(1);
+  }
+
+  private async openStore(): Promise<{ store: Store; etcd: string }> {
+    const { etcd, prefix } = this.config;
+    if (etcd.kind === "embedded") {
+      const tellEnd = (how: string) => this.etcdEnded.resolve(`etcd ${how}; the server ends with it: start it again`);
+      this.etcd = this.parts.use(await startOwnEtcd(etcd, this.log, tellEnd));
+    }
+    const address = etcd.kind === "existing" ? etcd : { endpoints: [this.etcd!.endpoint] };
+    const store = await openEtcdStore({
+      ...address,
+      prefix,
+      onFault: (fault) => this.onFault(fault),
+      onTrouble: (event, why) => this.log.event("warn", event, { why }),
+    });
+    this.parts.use(store);
+    const endpoints = address.endpoints.join(",");
+    return { store, etcd: this.etcd ? `${endpoints}, its own, with its data in ${this.etcd.dataFolder}` : endpoints };
+  }
+
+  private async startEngine(engine: Engine): Promise<void> {
+    const { promise: ready, resolve } = Promise.withResolvers<void>();
+    engine.start(resolve);
+    await Promise.race([ready, this.faulted.promise]);
+    this.parts.defer(() => new Promise((stopped) => engine.stop(COMMIT_ENDS_WITHIN_MS, stopped)));
+  }
+
+  private async serveHttp(engine: Engine, metrics: () => Promise<string>): Promise<string> {
+    const { httpAddress: address, tls, insecure } = this.config;
+    const needsTls = !isLoopback(address) && !insecure;
+    const server = await startHttpServer({
+      ...address,
+      tls: needsTls ? tls : undefined,
+      health: () => (this.fault === undefined ? engine.health() : { serving: false, problem: this.fault }),
+      metrics,
+      metricsContentType: METRICS_CONTENT_TYPE,
+    }).catch((error: Error) => refuse("--http-address", error));
+    this.parts.use(server);
+    return `${needsTls ? "https" : "http"}://${formatAddress({ ...address, port: server.port })}`;
+  }
+
+  private async serveGrpc(engine: Engine): Promise<string> {
+    const { grpcAddress: address, tls, insecure, limits, log } = { ...this.config, log: this.log };
+    const { maxTtlMs } = limits;
+    const server = await startGrpcServer({ engine, address, tls, insecure, limits: { maxTtlMs }, log }).catch(
+      (error: Error) => refuse("--grpc-address", error),
+    );
+    this.parts.defer(() => server.stop(this.config.drainMs));
+    this.stopServing = () => void server.stop(0);
+    return formatAddress({ ...address, port: server.port });
+  }
+
+  private onFault({ message }: Error): void {
+    if (this.fault !== undefined) return;
+    this.fault = message;
+    this.log.event("error", "store.failed", { problem: message });
+    this.faulted.reject(new Error(message));
+    this.stopServing?.();
+  }
+}
+
+function refuse(flag: string, error: Error): never {
+  throw new Error(`${flag}: ${error.message}`, { cause: error });
+}
+
+function logOf({ logLevel: level, logFormat }: Config, clock: SystemClock): Log {
+  const format = logFormat === "auto" ? (process.stderr.isTTY ? "text" : "json") : logFormat;
+  return new Log({ level, format, wallMs: () => clock.wallMs(), write: (line) => process.stderr.write(line) });
+}
