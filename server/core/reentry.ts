@@ -37,7 +37,7 @@ export function findBase(session: Session, own: OwnClaim): Reentry {
       `${who} holds ${own.lockNames} in part or more weakly than it asks for: release first`,
       lock,
     );
-  const depth = base.riders.size + 1;
+  const depth = base.riders.size + (base.left ? 0 : 1);
   if (depth >= session.host.limits.maxReentryDepth)
     return refused("too-deep", `${who} has entered ${own.lockNames} ${depth} times, and no more are allowed`, lock);
   return { kind: "found", base };
