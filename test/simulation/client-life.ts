@@ -49,9 +49,7 @@ export class ClientLife {
 
   private ask(locks: readonly LockSpec[], reentryId: string): void {
     const { client, world } = this;
-    // Threads of control can wait for each other in a circle.
-    const mustEnd = reentryId !== "" && client.onDisconnect === "keep";
-    const waitMs = world.happens(0.3) ? 0 : mustEnd || world.happens(0.3) ? world.between(300, 4000) : undefined;
+    const waitMs = world.happens(0.3) ? 0 : world.happens(0.3) ? world.between(300, 4000) : undefined;
     world.count(`client: asks for ${locks.length === 1 ? locks[0]?.mode : "several"}`);
     client.ask(locks, waitMs === undefined ? undefined : Math.floor(waitMs), reentryId);
   }
@@ -112,7 +110,8 @@ export class ClientLife {
       const serverSeesMs = world.happens(0.5) ? world.between(0, 200) : world.between(0, 6000);
       stream?.break(world.between(0, 500), serverSeesMs);
       world.count("client: stream breaks");
-    } else if (fate < 0.007) client.migrate();
+    } else if (fate < 0.005) client.askInVain();
+    else if (fate < 0.008) client.migrate();
     else if (fate < 0.01) {
       client.process.pause(world.between(100, 6000));
       world.count("client: pauses");

@@ -57,6 +57,10 @@ export class EtcdConnection implements Store {
     this.unsubscribe();
   }
 
+  get troubledUntilMs(): number {
+    return Math.max(this.staleUntilMs, this.cutUntilMs);
+  }
+
   // -- Watch -----------------------------------------------------------------------------------------
 
   private pumpSoon(): void {

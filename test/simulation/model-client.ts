@@ -95,7 +95,7 @@ export class ModelClient implements StreamOwner, Believer {
     this.attempt = 0n;
     this.onDisconnect = this.world.happens(0.2) ? "release" : "keep";
     this.liveness = this.world.happens(0.15) ? "transport" : "heartbeat";
-    this.ttlMs = this.world.pick([2000, 3000, 3000, 5000]) ?? 3000;
+    this.ttlMs = this.world.pick([2000, 2000, 3000, 5000, 8000]) ?? 3000;
     this.connect();
   }
 
@@ -145,8 +145,12 @@ export class ModelClient implements StreamOwner, Believer {
   close(): void {
     this.world.count("client: closes");
     const { stream } = this;
-    stream?.write({ kind: "close" });
-    if (stream !== undefined) this.later(30, () => stream.halfClose());
+    // Bare stubs just half-close.
+    if (this.onDisconnect === "release" && this.world.happens(0.5)) stream?.halfClose();
+    else {
+      stream?.write({ kind: "close" });
+      if (stream !== undefined) this.later(30, () => stream.halfClose());
+    }
     this.startAnew();
   }
 
@@ -186,9 +190,14 @@ export class ModelClient implements StreamOwner, Believer {
     this.around.register.check();
   }
 
+  /** Whether its session is one that P5 makes promises to, and is open. */
+  get isPromised(): boolean {
+    const { onDisconnect, liveness } = this;
+    return this.isAlive && onDisconnect === "keep" && liveness === "heartbeat" && this.validUntilMs !== undefined;
+  }
+
   *beliefs(): Iterable<Belief> {
-    const promised = this.onDisconnect === "keep" && this.liveness === "heartbeat";
-    if (!this.isAlive || !promised || this.isPastDeadline) return;
+    if (!this.isPromised || this.isPastDeadline) return;
     for (const claim of this.claims.values())
       if (claim.state === "held" && !this.isForced(claim)) yield this.beliefOf(claim);
   }
@@ -236,6 +245,19 @@ export class ModelClient implements StreamOwner, Believer {
     this.stream?.write(request);
   }
 
+  /** The same acquire, with what is left of its time to wait. */
+  private again({ request, askedAtMs }: ModelClaim): Acquire {
+    const { waitMs } = request;
+    if (waitMs === undefined || waitMs === 0) return request;
+    return { ...request, waitMs: Math.max(1, Math.floor(waitMs - (this.process.nowMs() - askedAtMs))) };
+  }
+
+  /** Asks for what the server's edge refuses before anything is written. */
+  askInVain(): void {
+    const claimId = this.nextClaimId++;
+    this.stream?.write({ kind: "refused", claimId, reason: "invalid", message: "too many permits", lock: "seats" });
+  }
+
   release(claim: ModelClaim): void {
     claim.state = "released";
     this.stream?.write({ kind: "release", claimId: claim.request.claimId });
@@ -248,8 +270,7 @@ export class ModelClient implements StreamOwner, Believer {
 
   /** Uses what the claim guards, if it is promised to be the claim's. */
   use(claim: ModelClaim): void {
-    const promised = this.onDisconnect === "keep" && this.liveness === "heartbeat";
-    if (promised && claim.state === "held" && !this.isPastDeadline && !this.isForced(claim))
+    if (this.isPromised && claim.state === "held" && !this.isPastDeadline && !this.isForced(claim))
       this.around.register.write(this.beliefOf(claim));
   }
 
@@ -317,15 +338,7 @@ export class ModelClient implements StreamOwner, Believer {
       const claim = this.claims.get(claimId);
       if (claim === undefined || claim.state === "released") commands.push({ kind: "release", claimId });
     }
-    for (const claim of this.claims.values())
-      if (claim.state === "wanted") {
-        const waitedMs = this.process.nowMs() - claim.askedAtMs;
-        const { waitMs } = claim.request;
-        commands.push({
-          ...claim.request,
-          waitMs: waitMs === undefined || waitMs === 0 ? waitMs : Math.max(1, waitMs - waitedMs),
-        });
-      }
+    for (const claim of this.claims.values()) if (claim.state === "wanted") commands.push(this.again(claim));
     for (const claim of this.claims.values())
       if (claim.state !== "released" && claim.updating.length > 0) {
         claim.updating.splice(0, claim.updating.length, claim.value);

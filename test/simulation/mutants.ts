@@ -241,12 +241,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "",
   },
   {
-    name: "an abandoned open keeps its lease",
-    file: "engine/session-openings.ts",
-    find: "    this.host.revokeLease(this.lease);\n",
-    replace: "",
-  },
-  {
     name: "a KEEP session ended with its stream",
     file: "engine/engine.ts",
     find: '    if (session.record.onDisconnect === "release")\n      session.end("closed-by-client", how',
@@ -275,12 +269,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: "engine/barrier.ts",
     find: "      this.reading = false;\n",
     replace: "      this.reading = false;\n      callers.push(...this.callers.splice(0));\n",
-  },
-  {
-    name: "progress never asked for",
-    file: "engine/barrier.ts",
-    find: "      this.store.requestProgress();\n      this.askForProgress();",
-    replace: "      this.askForProgress();",
   },
   {
     name: "what an earlier epoch left is settled too soon",

@@ -25,6 +25,7 @@ export class SimulatedServer {
   readonly etcd: SimulatedEtcd;
   /** Sessions that were being ended already when the process was last paused. */
   endingAtPause: ReadonlySet<string> = new Set();
+  private readonly endingSinceMs = new Map<string, number>();
   private follower: LockFollower | undefined;
   private runs = 0;
 
@@ -80,6 +81,7 @@ export class SimulatedServer {
     if (event.kind !== "opened") return;
     stream.sessionId = event.sessionId;
     stream.openedAtServerMs = this.process.nowMs();
+    if (stream.resumedAtMs !== undefined) stream.lastProofAtMs = this.world.nowMs;
     checkOpened(this, stream);
   }
 
@@ -92,6 +94,22 @@ export class SimulatedServer {
     const sessions = Reflect.get(this.engine, "sessions") as Map<string, Session>;
     this.endingAtPause = new Set([...sessions.values()].filter((session) => !session.isOpen).map(({ id }) => id));
     this.process.pause(forMs);
+  }
+
+  /** Finds sessions whose end does not come about, although nothing is wrong with this server or with etcd. */
+  checkEndings(): void {
+    const { nowMs } = this.world;
+    const troubled =
+      !this.isUp || this.process.isTroubled || !this.etcd.hasLeader || nowMs < this.connection.troubledUntilMs;
+    const sessions = troubled ? [] : [...(Reflect.get(this.engine, "sessions") as Map<string, Session>).values()];
+    const ending = new Set(sessions.filter((session) => !session.isOpen).map((session) => session.id));
+    for (const id of this.endingSinceMs.keys()) if (!ending.has(id)) this.endingSinceMs.delete(id);
+    for (const id of ending) {
+      const sinceMs = this.endingSinceMs.get(id) ?? nowMs;
+      this.endingSinceMs.set(id, sinceMs);
+      // Each outcome that is not known costs up to 2 s, and three in a row are likely enough.
+      if (nowMs - sinceMs > 6500) this.world.violation("ENDS-LATE", `${id} is still there after ${nowMs - sinceMs} ms`);
+    }
   }
 
   /** Tells clients to leave, ends, and starts again. */

@@ -28,6 +28,8 @@ export class SimulatedStream implements SessionStream {
   /** When each heartbeat was handled, by true time and by the server's clock. */
   readonly heartbeats = new Map<bigint, { readonly trueMs: number; readonly serverMs: number }>();
   openedAtServerMs = 0;
+  /** When the last proof of its client was handled, by true time. */
+  lastProofAtMs = 0;
   /** When a resume was handled, by true time. */
   resumedAtMs: number | undefined;
   private clientIsOn = true;
@@ -59,6 +61,7 @@ export class SimulatedStream implements SessionStream {
         if (!this.serverIsOn) continue;
         if (command.kind === "heartbeat")
           this.heartbeats.set(command.seq, { trueMs: this.world.nowMs, serverMs: this.run.nowMs() });
+        if (command.kind === "heartbeat" || command.kind === "open") this.lastProofAtMs = this.world.nowMs;
         if (command.kind === "heartbeat") this.checkRead();
         if (command.kind === "resume") this.resumedAtMs = this.world.nowMs;
         this.server.engine.command(this, command);
@@ -157,6 +160,7 @@ export class SimulatedStream implements SessionStream {
     this.toServer(() => {
       if (!this.serverIsOn) return;
       this.checkRead();
+      this.lastProofAtMs = this.world.nowMs;
       this.server.engine.transportProven(this);
     });
   }

@@ -48,6 +48,7 @@ export class Trouble {
     } else if (fate < 0.33) {
       hit("watch silent");
       connection.staleUntilMs = world.nowMs + world.between(500, 9000);
+      if (world.happens(0.5)) this.driveAway(server);
     } else if (fate < 0.48) {
       hit("server pauses");
       server.pause(world.between(100, 6000));
@@ -72,6 +73,13 @@ export class Trouble {
       connection.cutUntilMs = world.nowMs + world.between(300, 6000);
       connection.staleUntilMs = Math.max(connection.staleUntilMs, connection.cutUntilMs);
     }
+  }
+
+  /** The server's clients go to others, without its noticing. */
+  private driveAway(server: SimulatedServer): void {
+    for (const stream of server.streams)
+      if (this.world.happens(0.5))
+        this.world.after(this.world.between(0, 3000), () => stream.break(0, this.world.between(0, 6000)));
   }
 
   /** Ends a holder's claim or a whole session, by force, as somebody saw it a while ago. */
@@ -104,11 +112,11 @@ export class Trouble {
     const { world, truth, etcd } = this;
     world.after(world.happens(0.1) ? world.between(1000, 8000) : world.between(1, 6), () => {
       const before = truth.now.claims.filter((claim) => ids.includes(claim.id) || ids.includes(claim.sessionId));
-      const already = new Set(truth.forced);
-      for (const claim of before) truth.forced.add(claim.id);
+      const marks = [...before.map((claim) => claim.id), ...ids].filter((id) => !truth.forced.has(id));
+      for (const id of marks) truth.forced.add(id);
       const outcome = etcd.apply([operation]);
       if (outcome.kind === "decided" && outcome.applied[0]) world.count(`trouble: ${what}`);
-      else for (const claim of before) if (!already.has(claim.id)) truth.forced.delete(claim.id);
+      else for (const id of marks) truth.forced.delete(id);
     });
   }
 

@@ -17,15 +17,17 @@ export interface Moment {
  * contradicts the promises: P1 to P3, and what was answered for good.
  */
 export class Truth {
-  /** Claims, as "<session>/<claim id>", whose end was forced: their holders are promised nothing. */
+  /** Claims, as "<session>/<claim id>", and sessions whose end was forced: their holders are promised nothing. */
   readonly forced = new Set<string>();
+  /** Told when the key of a session goes. */
+  onSessionEnded: (sessionId: string) => void = () => undefined;
   /** When the key of a session went. */
   readonly endedAtMs = new Map<string, number>();
   private readonly world: World;
   private readonly etcd: SimulatedEtcd;
   private readonly moments: Moment[] = [];
   /** By claim and create revision: those who hold. */
-  private readonly holding = new Map<string, TrueClaim>();
+  private readonly holding = new Map<string, { readonly claim: TrueClaim; readonly sinceMs: number }>();
   private readonly lastToken = new Map<string, bigint>();
   private readonly ordinals = new Map<string, number>();
   private readonly answered = new Map<string, string>();
@@ -57,6 +59,11 @@ export class Truth {
       yield moment;
       if (moment.revision <= revision) return;
     }
+  }
+
+  /** Those who have been holding for so long. */
+  *heldFor(ms: number): Iterable<TrueClaim> {
+    for (const { claim, sinceMs } of this.holding.values()) if (this.world.nowMs - sinceMs >= ms) yield claim;
   }
 
   isLive(id: string): boolean {
@@ -94,7 +101,10 @@ export class Truth {
   }
 
   private forget(key: string): void {
-    if (key.startsWith("session/")) this.endedAtMs.set(key.slice(8), this.world.nowMs);
+    if (key.startsWith("session/")) {
+      this.endedAtMs.set(key.slice(8), this.world.nowMs);
+      this.onSessionEnded(key.slice(8));
+    }
     this.ordinals.delete(key);
   }
 
@@ -132,11 +142,11 @@ export class Truth {
       const place = placeOf(claim);
       if (held.has(claim)) {
         if (!this.holding.has(place)) this.checkTokens(claim);
-        this.holding.set(place, claim);
+        this.holding.set(place, { claim, sinceMs: this.holding.get(place)?.sinceMs ?? this.world.nowMs });
       } else if (this.holding.has(place)) this.world.violation("MONOTONE", `${claim.id} was held and waits now`);
     }
     const byLock = new Map<string, TrueClaim[]>();
-    for (const claim of this.holding.values())
+    for (const { claim } of this.holding.values())
       for (const { name } of claim.locks) byLock.set(name, [...(byLock.get(name) ?? []), claim]);
     for (const [name, holders] of byLock)
       if (!isCompatible(holders.map((claim) => claim.locks.find((spec) => spec.name === name)!)))

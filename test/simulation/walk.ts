@@ -19,7 +19,12 @@ export interface WalkResult {
 const CHAOS_MS = 25_000;
 /** What was sent in the chaos may land up to 20 s later, and leases run out. */
 const CALM_MS = 30_000;
+const SETTLE_MS = 22_000;
 const CLOSE_MS = 14_000;
+/** How long a server may not see that a stream has broken. */
+const SEES_BREAK_WITHIN_MS = 6000;
+/** How soon a client of a healthy server is told of its grant in the calm; its server may have been told late. */
+const TELL_WITHIN_MS = 1000;
 /** In the calm nobody waits longer for what others are releasing. */
 const PATIENCE_MS = 9000;
 
@@ -39,6 +44,7 @@ class Walk {
   private readonly around: Surroundings;
   private readonly trouble: Trouble;
   private readonly clients: ModelClient[] = [];
+  private isSettled = false;
 
   constructor(world: World, seed: number) {
     this.world = world;
@@ -49,8 +55,11 @@ class Walk {
     this.around = { world, truth: this.truth, etcd: this.etcd, register, servers, questions: undefined };
     this.trouble = new Trouble(this.etcd, this.truth, servers);
     this.around.questions = new Questions(this.around, () => this.clients);
+    this.truth.onSessionEnded = (sessionId) => this.sessionEnded(sessionId);
+    this.watchOver();
     for (let i = 0; i < 4 + (seed % 3); i++) this.startClient(i, 0);
     world.after(CHAOS_MS, () => this.calm());
+    world.after(CHAOS_MS + SETTLE_MS, () => this.settle());
     world.after(CHAOS_MS + CALM_MS, () => this.leave());
     world.after(CHAOS_MS + CALM_MS + CLOSE_MS, () => this.end());
   }
@@ -65,6 +74,52 @@ class Walk {
       else this.startClient(i, run + 1);
     };
     this.world.after(1000, watch);
+  }
+
+  /** No session ends while its client believes in it, but by force (P5, P6). */
+  private sessionEnded(sessionId: string): void {
+    const client = this.clients.find((each) => each.sessionId === sessionId);
+    if (client?.isPromised && !client.isPastDeadline && !this.truth.forced.has(sessionId))
+      this.world.violation("ENDED-UNASKED", `${client.name} still believes in ${sessionId}`);
+  }
+
+  private watchOver(): void {
+    this.world.after(500, () => this.watchOver());
+    for (const server of this.around.servers) server.checkEndings();
+    if (this.isSettled) this.checkTold();
+  }
+
+  /** In the calm whoever is entitled is told. */
+  private checkTold(): void {
+    for (const { sessionId, claimId, id } of this.truth.heldFor(TELL_WITHIN_MS)) {
+      const client = this.clients.find((each) => each.sessionId === sessionId);
+      if (client?.isUp && client.claims.get(claimId)?.state === "wanted")
+        this.world.violation("UNTOLD", `${id} holds, and ${client.name} does not know`);
+    }
+  }
+
+  /** What is left of a client that dies in the calm is free in time (P4). */
+  private bury(client: ModelClient): void {
+    const { sessionId, onDisconnect, ttlMs, stream } = client;
+    if (!client.isUp || sessionId === "" || stream === undefined) return;
+    client.crash();
+    this.world.count(`walk: ${onDisconnect} client dies in the calm`);
+    // What was under way still arrives.
+    this.world.after(10, () => {
+      const keptMs = stream.lastProofAtMs + ttlMs * 1.01 * 1.01 + 1000 - this.world.nowMs;
+      this.world.after(onDisconnect === "keep" ? keptMs : SEES_BREAK_WITHIN_MS + 60, () => {
+        if (!this.truth.endedAtMs.has(sessionId))
+          this.world.violation(
+            "FREED-LATE",
+            `${sessionId} (${onDisconnect}, TTL ${ttlMs} ms) outlives its client too long`,
+          );
+      });
+    });
+  }
+
+  private settle(): void {
+    this.isSettled = true;
+    for (const client of [...this.clients]) if (this.world.happens(0.3)) this.bury(client);
   }
 
   private calm(): void {

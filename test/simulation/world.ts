@@ -206,6 +206,10 @@ export class Process implements Clock {
     if (!this.isPaused) this.drain();
   }
 
+  get isTroubled(): boolean {
+    return this.isPaused || this.inbox.length > 0;
+  }
+
   /** Whether it is handling what came while it was paused. */
   isReadingLate = false;
 
