@@ -119,6 +119,8 @@ class Run {
     const { promise: ready, resolve } = Promise.withResolvers<void>();
     engine.start(resolve);
     await Promise.race([ready, this.faulted.promise]);
+    // Until the store has answered it once more, nothing is proven to be current, and nothing is served.
+    await new Promise<boolean>((proven) => engine.barrier(proven));
     this.parts.defer(() => new Promise((stopped) => engine.stop(COMMIT_ENDS_WITHIN_MS, stopped)));
   }
 

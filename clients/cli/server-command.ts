@@ -1,0 +1,57 @@
+import { type Command, Option } from "commander";
+import { type Config, ConfigError, readConfig } from "../../server/config.ts";
+import { environmentName, type Setting, settings } from "../../server/settings.ts";
+import { complain } from "./complain.ts";
+import { exitCode } from "./exit-code.ts";
+
+const help = `
+Each flag can be given as an environment variable instead, which it goes before. A flag or variable that is wrong
+ends the command with one line that names it.
+
+Without --etcd-endpoints it starts an etcd of its own on loopback, for trying things out and for a single machine:
+what is locked survives a restart of both, and nothing survives the loss of the folder --data. For more than one
+server give an etcd cluster of at least three members.
+
+SIGTERM, SIGINT and SIGHUP end it in order: clients that can resume elsewhere are told to, the rest lose their
+locks at once. A second one ends it immediately.
+
+Exit codes: 0 ended by a signal; 1 could not start, or stopped by itself: its last line on standard error says why;
+2 a setting is wrong.
+
+Examples:
+  holdfast server
+  holdfast server --etcd-endpoints etcd1:2379,etcd2:2379,etcd3:2379 --etcd-ca ca.pem
+  HOLDFAST_GRPC_ADDRESS=0.0.0.0:7400 holdfast server --tls-cert server.pem --tls-key server.key`;
+
+/** Adds `holdfast server`, which runs a server until it is told to stop. */
+export function addServerCommand(program: Command): void {
+  const command = program.command("server").description("Run a Holdfast server.").addHelpText("after", help);
+  for (const setting of settings) if (!("environmentOnly" in setting)) command.addOption(optionOf(setting));
+  command.action(async () => {
+    const given = command.options.map((option) => [option.name(), command.getOptionValue(option.attributeName())]);
+    const flags = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+    process.exitCode = await run(flags);
+  });
+}
+
+async function run(flags: Parameters<typeof readConfig>[0]): Promise<number> {
+  let config: Config;
+  try {
+    config = readConfig(flags, process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    complain(error.message);
+    return exitCode.usage;
+  }
+  // Loaded only here: a client starts without a server in its memory.
+  const { runServer } = await import("../../server/main.ts");
+  const problem = await runServer(config);
+  if (problem === undefined) return exitCode.ok;
+  complain(problem);
+  return exitCode.failed;
+}
+
+function optionOf({ name, value, fallback, text }: Setting): Option {
+  const variable = `${environmentName(name)}${fallback === undefined ? "" : `; default: ${fallback}`}`;
+  return new Option(`--${name}${value === undefined ? "" : ` <${value}>`}`, `${text} (${variable})`);
+}

@@ -1,0 +1,126 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { credentials } from "@grpc/grpc-js";
+import { describe, expect, it } from "vitest";
+import { connect } from "../../clients/typescript/src/index.ts";
+import { freePort } from "../../server/adapters/etcd/embedded.ts";
+import { AuthClient } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import { HoldRequest, type HoldResponse, LockServiceClient } from "../../server/gen/holdfast/v1/lock_service.ts";
+import { newAuthority } from "../support/certificates.ts";
+import { startEtcd } from "../support/etcd.ts";
+import { startServer, temporaryFolder } from "./program.ts";
+
+/** Makes etcd ask for a user: root, with the password "secret". */
+async function requireUsers(endpoint: string): Promise<void> {
+  const auth = new AuthClient(endpoint, credentials.createInsecure());
+  const call = (send: (done: (error: Error | null) => void) => unknown) =>
+    new Promise<void>((resolve, reject) => {
+      send((error) => (error ? reject(error) : resolve()));
+    });
+  await call((done) =>
+    auth.userAdd({ name: "root", password: "secret", hashedPassword: "", options: undefined }, done),
+  );
+  await call((done) => auth.roleAdd({ name: "root" }, done));
+  await call((done) => auth.userGrantRole({ user: "root", role: "root" }, done));
+  await call((done) => auth.authEnable({}, done));
+  auth.close();
+}
+
+describe("a server on an etcd that is there", () => {
+  it("reaches it by TLS, as a user whose password is on no command line", async () => {
+    using folder = temporaryFolder();
+    const file = (name: string, content: Uint8Array | string) => {
+      writeFileSync(join(folder.path, name), content);
+      return join(folder.path, name);
+    };
+    const authority = newAuthority();
+    const { certificate, key } = authority.issue("localhost");
+    const [plain, secure] = [await freePort(), await freePort()];
+    await using etcd = await startEtcd({
+      clientPort: plain,
+      flags: [
+        `--listen-client-urls=http://127.0.0.1:${plain},https://127.0.0.1:${secure}`,
+        `--cert-file=${file("cert", certificate)}`,
+        `--key-file=${file("key", key)}`,
+      ],
+    });
+    await requireUsers(etcd.endpoint);
+    const args = ["--etcd-endpoints", `https://localhost:${secure}`, "--etcd-ca", file("ca", authority.certificate)];
+    const user = { HOLDFAST_ETCD_USER: "root", HOLDFAST_ETCD_PASSWORD_FILE: file("password", "secret\n") };
+    await using server = await startServer(args, user);
+    await using client = connect(server.grpc);
+    await using lock = await client.acquire("over/tls");
+    expect(lock.token).toBeGreaterThan(0n);
+    expect(server.program.stdout).not.toContain("its own");
+  });
+
+  it("serves with TLS, where the certificate is asked for", async () => {
+    using folder = temporaryFolder();
+    const authority = newAuthority();
+    const { certificate, key } = authority.issue("localhost");
+    for (const [name, content] of Object.entries({ certificate, key })) writeFileSync(join(folder.path, name), content);
+    await using etcd = await startEtcd();
+    const tls = ["--tls-cert", join(folder.path, "certificate"), "--tls-key", join(folder.path, "key")];
+    await using server = await startServer(["--etcd-endpoints", etcd.endpoint, ...tls]);
+    expect(server.program.stdout).toMatch(/^gRPC +127\.0\.0\.1:\d+ with TLS$/m);
+    const address = server.grpc.replace("127.0.0.1", "localhost");
+    await using client = connect(address, { tls: { ca: authority.certificate } });
+    await (await client.acquire("private")).release();
+    await using plain = connect(address, { connectTimeoutMs: 500 });
+    await expect(plain.acquire("private")).rejects.toMatchObject({ reason: "unreachable" });
+  });
+
+  it("counts what happened, for Prometheus", async () => {
+    await using etcd = await startEtcd();
+    await using server = await startServer(["--etcd-endpoints", etcd.endpoint]);
+    await using client = connect(server.grpc);
+    await using _held = await client.acquire("counted");
+    expect(await client.tryAcquire("counted")).toBeUndefined();
+    const metrics = await (await fetch(`${server.http}/metrics`)).text();
+    for (const line of [
+      'holdfast_grants_total{mode="exclusive"} 1',
+      'holdfast_denials_total{reason="busy"} 1',
+      'holdfast_sessions{of="server"} 1',
+      'holdfast_claims{state="held"} 1',
+      "holdfast_acquire_seconds_count 1",
+    ])
+      expect(metrics).toContain(`${line}\n`);
+  });
+
+  it("stops serving, and says so, when something that is none of its records is in its place", async () => {
+    await using etcd = await startEtcd();
+    await using server = await startServer(["--etcd-endpoints", etcd.endpoint, "--log-format", "json"]);
+    await etcd.put("holdfast/session/x", Buffer.from("garbage"));
+    await server.program.saw(/"event":"store.failed"/, "stderr");
+    const ready = await fetch(`${server.http}/readyz`);
+    const problem = (await ready.text()).trimEnd();
+    expect(ready.status).toBe(503);
+    expect(problem).toContain("session/x");
+    await using client = connect(server.grpc, { connectTimeoutMs: 300 });
+    await expect(client.acquire("anything")).rejects.toMatchObject({
+      reason: expect.stringMatching(/unreachable|draining/),
+    });
+    server.program.kill("SIGTERM");
+    expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    expect(server.program.stderr.trimEnd().split("\n").at(-1)).toBe(`holdfast: ${problem}`);
+  });
+
+  it("gives its clients time to go elsewhere, and none on the second signal", async () => {
+    await using etcd = await startEtcd();
+    await using server = await startServer(["--etcd-endpoints", etcd.endpoint, "--drain-time", "60s"]);
+    const client = new LockServiceClient(server.grpc, credentials.createInsecure());
+    const hold = client.hold(HoldRequest.fromPartial({ locks: [{ name: "held on to" }] }));
+    const told: string[] = [];
+    const over = new Promise((resolve) => hold.once("error", resolve));
+    hold.on("data", ({ event }: HoldResponse) => {
+      told.push(event!.$case);
+      if (event!.$case === "granted") server.program.kill("SIGTERM");
+      // It does not go: who reads this could.
+      if (event!.$case === "draining") server.program.kill("SIGTERM");
+    });
+    expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    await over;
+    expect(told).toEqual(["granted", "draining"]);
+    client.close();
+  });
+});
