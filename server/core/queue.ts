@@ -39,7 +39,8 @@ export class Queue {
   /** What a claim that came now would find here, given-up claims counting as present. */
   outlook(spec: LockSpec): Outlook {
     if (this.waitingCount > 0 || !this.admits(spec)) return "taken";
-    if (this.givenUpCount > 0 && !this.givenUp.fits(spec, this.held.permits)) return "taken";
+    if (this.givenUpCount > 0 && !this.givenUp.fits(spec, this.held.permits))
+      return this.givenUp.limit === -1 ? "unclear" : "taken";
     // With what was given up still there, whoever holds another lock as well may be waiting for that.
     return this.givenUpUnsure > 0 || this.heldElsewhere > 0 ? "unclear" : "free";
   }
