@@ -33,6 +33,8 @@ export interface EtcdStoreOptions extends EtcdAddress {
   readonly readTimeoutMs?: number;
   /** How long etcd has to renew a lease before the stream is given up. Absent: 2 s. */
   readonly renewTimeoutMs?: number;
+  /** How long `close` may take over the leases that wait to be revoked; others expire. Absent: 5 s. */
+  readonly closeTimeoutMs?: number;
 }
 
 export type StoreTrouble = "watch.broken" | "watch.compacted" | "renewals.broken";
@@ -42,8 +44,8 @@ export interface EtcdStore extends Store, AsyncDisposable {
   /** Asks all members how they are. Takes up to 4 s, and never fails. */
   status(): Promise<EtcdStatus>;
   /**
-   * Ends it: what is owed is answered as unknown or unavailable, the feed falls silent, connections and timers go.
-   * Revokes that still wait are given up. Nothing may be called after.
+   * Ends it: the feed falls silent, the leases that wait to be revoked are, what is then still owed is answered as
+   * unknown or unavailable, connections and timers go. Nothing may be called after. Harmless to repeat.
    */
   close(): Promise<void>;
 }
@@ -61,7 +63,7 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStor
     const keyspace = new Keyspace(options.prefix);
     return new OpenStore(client, keyspace, options, await firstSnapshot(client, keyspace, options.endpoints));
   } catch (error) {
-    client.close();
+    await client.close();
     throw error;
   }
 }
@@ -158,11 +160,10 @@ class OpenStore implements EtcdStore {
     return readStatus(this.options);
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.watch?.close();
-    this.leases.close();
-    this.client.close();
-    return new Promise((resolve) => setImmediate(resolve));
+    await this.leases.close(this.options.closeTimeoutMs ?? 5_000);
+    await this.client.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -53,9 +53,10 @@ export class Leases {
     this.revocations.revoke(lease, done);
   }
 
-  close(): void {
+  /** Ends renewals at once, and revocations when those that wait are done or `timeoutMs` has passed. */
+  async close(timeoutMs: number): Promise<void> {
     this.renewals.close();
-    this.revocations.close();
+    await this.revocations.finish(timeoutMs);
   }
 }
 

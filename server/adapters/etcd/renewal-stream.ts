@@ -51,7 +51,7 @@ export class RenewalStream {
   break(why: string): void {
     if (this.broken) return;
     this.broken = true;
-    this.stream.cancel();
+    this.client.cancel(this.stream);
     this.client.streamFailed({ details: why });
     this.onBroken(why);
     const { owed } = this;

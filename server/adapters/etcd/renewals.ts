@@ -28,6 +28,7 @@ export class Renewals {
   }));
   private next = 0;
   private watchdog: NodeJS.Timeout | undefined;
+  private closed = false;
 
   constructor(client: EtcdClient, timeoutMs: number, onTrouble: (why: string) => void) {
     this.client = client;
@@ -37,7 +38,7 @@ export class Renewals {
 
   /** As `Store.renewLease`. */
   renew(lease: bigint, done: (outcome: RenewOutcome) => void): void {
-    const place = this.client.isClosed ? undefined : this.choose();
+    const place = this.closed ? undefined : this.choose();
     if (place === undefined) {
       setImmediate(done, { kind: "unavailable" });
       return;
@@ -48,6 +49,7 @@ export class Renewals {
   }
 
   close(): void {
+    this.closed = true;
     clearTimeout(this.watchdog);
     for (const { stream } of this.places) stream?.break("the store is closed");
   }
@@ -69,7 +71,7 @@ export class Renewals {
     return new RenewalStream(this.client, (why) => {
       place.stream = undefined;
       place.restUntilMs = performance.now() + REST_MS;
-      if (!this.client.isClosed) this.onTrouble(why);
+      if (!this.closed) this.onTrouble(why);
     });
   }
 

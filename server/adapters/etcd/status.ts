@@ -73,7 +73,7 @@ async function askEndpoint(address: EtcdAddress, endpoint: string): Promise<Endp
     if (status === undefined) return undefined;
     return { endpoint, status, members: members?.members ?? [], alarms: alarms?.alarms ?? [] };
   } finally {
-    client.close();
+    await client.close();
   }
 }
 

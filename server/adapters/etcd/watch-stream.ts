@@ -70,7 +70,7 @@ export class WatchStream {
   close(): void {
     this.ended = true;
     clearTimeout(this.silence);
-    this.stream.cancel();
+    this.client.cancel(this.stream);
   }
 
   private ask(request: WatchRequest): void {
