@@ -40,17 +40,25 @@ export function encodeValue(value: StoredValue): Uint8Array {
 }
 
 /** Reads what is stored. Throws `unknown-record` for all that is not certainly what this version would write. */
-export function decodeEntry({ key, value, ...rest }: StoredKey): Entry {
+export function decodeEntry({ key, value, createRevision, modRevision, lease }: StoredKey): Entry {
   const parsed = parseKey(key);
   if (parsed === undefined) throw unknown(key, "is no key of ours");
   try {
     switch (parsed.kind) {
-      case "session":
-        return { kind: "session", key, record: session(key, stored.SessionRecord.decode(value)), ...rest };
-      case "claim":
-        return { kind: "claim", key, record: claim(key, parsed.lock, stored.ClaimRecord.decode(value)), ...rest };
-      case "server":
-        return { kind: "server", key, record: server(key, stored.ServerRecord.decode(value)), ...rest };
+      case "session": {
+        const record = session(key, stored.SessionRecord.decode(value));
+        return { kind: "session", key, record, createRevision, modRevision, lease };
+      }
+      case "claim": {
+        const record = claim(key, parsed.lock, stored.ClaimRecord.decode(value));
+        return { kind: "claim", key, record, createRevision, modRevision, lease };
+      }
+      case "server": {
+        const record = server(key, stored.ServerRecord.decode(value));
+        return { kind: "server", key, record, createRevision, modRevision, lease };
+      }
+      default:
+        return parsed satisfies never;
     }
   } catch (error) {
     throw error instanceof StoreError ? error : unknown(key, "cannot be read", error);
@@ -84,8 +92,8 @@ function session(key: string, from: stored.SessionRecord): SessionRecord {
   if (from.ttl === undefined) throw unknown(key, "has no TTL");
   return {
     ttlMs: Number(from.ttl.seconds) * 1_000 + from.ttl.nanos / 1_000_000,
-    onDisconnect: fromStored(onDisconnects, from.onDisconnect, key),
-    liveness: fromStored(livenesses, from.liveness, key),
+    onDisconnect: wordOf(onDisconnectWords, from.onDisconnect, key),
+    liveness: wordOf(livenessWords, from.liveness, key),
     secretHash: from.resumeSecretSha256.toString("hex"),
     serverId: from.serverId,
     attempt: from.attempt,
@@ -119,7 +127,7 @@ const NO_BYTES = new Uint8Array(0);
 function claim(key: string, lock: string, from: stored.ClaimRecord): ClaimRecord {
   refuseFormat(key, from.format);
   if (from.ordinal > 127) throw unknown(key, `has ordinal ${from.ordinal}`);
-  const mode = fromStored(modes, from.mode, key);
+  const mode = wordOf(modeWords, from.mode, key);
   const isSemaphore = mode === "semaphore";
   if (isSemaphore !== from.permits > 0 || isSemaphore !== from.limit > 0) throw unknown(key, "has odd permits");
   if (from.lockNames.length > 0 && !from.lockNames.includes(lock)) throw unknown(key, "is of other locks");
@@ -175,7 +183,16 @@ const livenesses: Readonly<Record<Liveness, stored.Liveness>> = {
   transport: stored.Liveness.TRANSPORT,
 };
 
-function fromStored<Word extends string>(table: Readonly<Record<Word, number>>, number: number, key: string): Word {
-  for (const word in table) if (table[word] === number) return word;
-  throw unknown(key, `has a kind ${number} that this version does not know`);
+const modeWords = wordsOf(modes);
+const onDisconnectWords = wordsOf(onDisconnects);
+const livenessWords = wordsOf(livenesses);
+
+function wordsOf<Word extends string>(numbers: Readonly<Record<Word, number>>): ReadonlyMap<number, Word> {
+  return new Map((Object.keys(numbers) as Word[]).map((word) => [numbers[word], word]));
+}
+
+function wordOf<Word extends string>(words: ReadonlyMap<number, Word>, number: number, key: string): Word {
+  const word = words.get(number);
+  if (word === undefined) throw unknown(key, `has a kind ${number} that this version does not know`);
+  return word;
 }
