@@ -106,8 +106,7 @@ export class ClaimBook {
     if (claim.stage.kind === "unsent") claim.stage = { kind: "asked", waiting: undefined };
     this.#watchLimit(claim);
     const { request, limitMs } = claim;
-    // Never 0 for what is left: that would make it a try.
-    const waitMs = request.waitMs ? Math.max(1, Math.ceil(limitMs - nowMs)) : request.waitMs;
+    const waitMs = request.waitMs && leftOf(request.waitMs, limitMs - nowMs);
     this.#desk.say({ ...request, kind: "acquire", claimId: claim.id, waitMs });
   }
 
@@ -270,6 +269,9 @@ export class ClaimBook {
     this.#desk.tell({ kind: "denied", claimId: id, reason, message, lock, holders, holderCount });
   }
 }
+
+/** Whole milliseconds, at least one: with none it would be a try. */
+const leftOf = (waitMs: number, leftMs: number) => Math.min(waitMs, Math.max(1, Math.ceil(leftMs)));
 
 const unasked: Failure = { reason: "unknown", message: "the server released a claim that was not given up" };
 

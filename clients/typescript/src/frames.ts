@@ -104,7 +104,24 @@ export interface GrantedLock {
   readonly name: string;
   /** Larger than the token of every earlier grant of the lock; tokens of different locks do not compare. */
   readonly token: bigint;
+  /**
+   * Who held the lock before, as far as the server saw that end; `undefined` if it saw none. It tells whether to
+   * expect half-done work, and decides nothing.
+   */
+  readonly previous?: PreviousHolder | undefined;
 }
+
+export interface PreviousHolder {
+  /** The fencing token of its grant. */
+  readonly token: bigint;
+  readonly end: HolderEnd;
+}
+
+/**
+ * How a holder ended: `released` by its client; `expired` with its TTL, so that it may still be acting; `closed`
+ * with its session otherwise; `forced` by an administrator; `unknown` to the server that says so.
+ */
+export type HolderEnd = "unknown" | "released" | "expired" | "closed" | "forced";
 
 /** A live claim, as its own session is told of it after a resume. */
 export interface SessionClaim {
