@@ -1,0 +1,29 @@
+import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
+import { LockServiceClient } from "./gen/holdfast/v1/lock_service.ts";
+import type { Settings, TlsOptions } from "./options.ts";
+
+/**
+ * A connection of its own to one address. Nothing is shared with other connections to it, so that a new one is
+ * not held up by what holds up the old.
+ */
+export function connectTo(address: string, { tls, liveness, ttlMs }: Settings): LockServiceClient {
+  const options: ClientOptions = {
+    "grpc.use_local_subchannel_pool": 1,
+    // What may be repeated is decided here, and nowhere else.
+    "grpc.enable_retries": 0,
+  };
+  if (tls?.serverName !== undefined) options["grpc.ssl_target_name_override"] = tls.serverName;
+  if (liveness === "transport") {
+    // Pings notice a silent connection within the TTL; heartbeats need no help.
+    options["grpc.keepalive_time_ms"] = ttlMs / 3;
+    options["grpc.keepalive_timeout_ms"] = ttlMs / 3;
+  }
+  return new LockServiceClient(address, credentialsFrom(tls), options);
+}
+
+function credentialsFrom(tls: TlsOptions | undefined): ChannelCredentials {
+  if (tls === undefined) return credentials.createInsecure();
+  return credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+}
+
+const pem = (text: string | Uint8Array | undefined) => (text === undefined ? null : Buffer.from(text));
