@@ -1,0 +1,208 @@
+import type { HeldLock } from "./held-lock.ts";
+import { HoldfastError, LockLostError } from "./holdfast-error.ts";
+import { LockClaim, type QueuePlace } from "./lock-claim.ts";
+import { type LockChanges, LockReads, type LockView, type TokenView, type WatchTarget } from "./lock-reads.ts";
+import { type ClaimOptions, claimRequest, type LockTarget } from "./lock-request.ts";
+import { type ConnectOptions, type Settings, settingsFrom } from "./options.ts";
+import { SessionRuntime } from "./session-runtime.ts";
+
+/** How to acquire. */
+export interface AcquireOptions extends ClaimOptions {
+  /**
+   * How long to wait for the lock, in milliseconds. Default: for ever. 0: be granted at once or refused, `busy`.
+   * Otherwise refused with `timeout` when it has passed, at the latest 1 s after it if no server answers.
+   */
+  readonly waitMs?: number;
+  /** Ends the waiting, and only that: the promise rejects with `aborted`. For the loss see `HeldLock.signal`. */
+  readonly signal?: AbortSignal;
+  /** Called when the claim enters the queue, and as it moves up: each time its place has halved, and the last ten. */
+  readonly onWaiting?: (place: QueuePlace) => void;
+}
+
+/** How to try: without waiting. */
+export type TryOptions = ClaimOptions & Pick<AcquireOptions, "signal">;
+
+/** How to look. */
+export interface LookOptions {
+  /** Ends the call; it rejects with `aborted`. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A program's way to Holdfast: all its locks share one session and one connection. Made by `connect`.
+ *
+ * Nothing is sent before the first call. From then on the client keeps the program running until `close`.
+ */
+export interface Client extends AsyncDisposable {
+  /** The session that others see as the holder; `undefined` before the first use and between two sessions. */
+  readonly sessionId: string | undefined;
+
+  /** Resolves when there is a session. Only for those who want to know early: every call connects by itself. */
+  ready(): Promise<void>;
+
+  /**
+   * Waits in the queue of a lock (or of up to 16, all or nothing) and resolves when it is held.
+   *
+   * Rejects with `HoldfastError`: `busy` and `timeout` with the holders, `aborted` with the signal's reason as
+   * cause, `unreachable` or what the last server said when none could be had for `connectTimeoutMs`, and whatever a
+   * server refuses with. A rejected acquire holds nothing and is never granted later.
+   *
+   * A short break of the connection keeps the place in the queue. When the session is lost while waiting, the
+   * client queues again at the end, in a fresh session, with what is left of `waitMs`.
+   */
+  acquire(target: LockTarget | readonly LockTarget[], options?: AcquireOptions): Promise<HeldLock>;
+
+  /**
+   * Takes a lock if it is free now. Resolves with `undefined` if it is not; to learn who holds it, `acquire` with
+   * `waitMs: 0` and read `holders` of the error. Rejects as `acquire` does for every reason but `busy`.
+   */
+  tryAcquire(target: LockTarget | readonly LockTarget[], options?: TryOptions): Promise<HeldLock | undefined>;
+
+  /**
+   * Acquires, calls `fn`, waits for it, and releases, however it ends. Resolves with what `fn` returns. If the lock
+   * was lost meanwhile it rejects with `LockLostError`, whatever `fn` did; what `fn` threw is then its `cause`.
+   *
+   * `fn` is not stopped on loss: give `lock.signal` to what it calls.
+   */
+  withLock<T>(target: LockTarget | readonly LockTarget[], fn: (lock: HeldLock) => T | Promise<T>): Promise<T>;
+  withLock<T>(
+    target: LockTarget | readonly LockTarget[],
+    options: AcquireOptions,
+    fn: (lock: HeldLock) => T | Promise<T>,
+  ): Promise<T>;
+
+  /** One lock as of now, with at most `maxClaims` (default 100, at most 1,000) holders and as many waiters. */
+  getLock(name: string, options?: LookOptions & { readonly maxClaims?: number }): Promise<LockView>;
+
+  /** The locks whose names start with `prefix` (default: all), in byte order, each with up to 10 holders. */
+  listLocks(
+    prefix?: string,
+    options?: LookOptions & { readonly state?: "held" | "contended" },
+  ): AsyncGenerator<LockView, void, undefined>;
+
+  /**
+   * The locks that exist, and then each that changes, as it then is. A slow reader misses steps between, never the
+   * latest. Ends only by leaving the loop or with an error, after which a new watch starts afresh.
+   */
+  watchLocks(
+    target: WatchTarget,
+    options?: LookOptions & { readonly maxWaiters?: number },
+  ): AsyncGenerator<LockChanges, void, undefined>;
+
+  /**
+   * How the grant of `name` with this fencing token stands. For what the lock protects; but what can compare tokens
+   * itself is safer, as the answer may be out of date when it arrives.
+   */
+  checkToken(name: string, token: bigint, options?: LookOptions): Promise<TokenView>;
+
+  /**
+   * Ends the session: every lock is lost here at once (`closed-by-client`) and free at the server as soon as it is
+   * told, which takes at most `closeTimeoutMs`. Never rejects; calling again does nothing.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * A client of the servers at these addresses: "host:port", or any target that gRPC knows. Several are taken in
+ * turn, from a random one on, whenever one fails. It connects when it is first used.
+ *
+ * Throws `HoldfastError` with reason `invalid` when an address or option cannot be used.
+ */
+export function connect(addresses: string | readonly string[], options: ConnectOptions = {}): Client {
+  return new SessionClient(settingsFrom(addresses, options));
+}
+
+class SessionClient implements Client {
+  readonly #runtime: SessionRuntime;
+  readonly #reads: LockReads;
+
+  constructor(settings: Settings) {
+    this.#reads = new LockReads(settings);
+    this.#runtime = new SessionRuntime(settings);
+  }
+
+  get sessionId(): string | undefined {
+    return this.#runtime.sessionId;
+  }
+
+  ready(): Promise<void> {
+    return this.#runtime.open();
+  }
+
+  async acquire(target: LockTarget | readonly LockTarget[], options: AcquireOptions = {}): Promise<HeldLock> {
+    const { waitMs, signal, onWaiting } = options;
+    const request = claimRequest(target, waitMs, options);
+    if (signal?.aborted) throw new HoldfastError("aborted", "the signal was aborted before", { cause: signal.reason });
+    const about = { locks: request.locks, onWaiting };
+    const claim = this.#runtime.acquire(request, (claimId) => new LockClaim(this.#runtime, claimId, about));
+    if (signal === undefined) return claim.whenGranted;
+    const cancel = () => claim.cancel(signal.reason);
+    signal.addEventListener("abort", cancel);
+    try {
+      return await claim.whenGranted;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  async tryAcquire(
+    target: LockTarget | readonly LockTarget[],
+    options: TryOptions = {},
+  ): Promise<HeldLock | undefined> {
+    try {
+      return await this.acquire(target, { ...options, waitMs: 0 });
+    } catch (error) {
+      if (error instanceof HoldfastError && error.reason === "busy") return undefined;
+      throw error;
+    }
+  }
+
+  async withLock<T>(
+    target: LockTarget | readonly LockTarget[],
+    ...rest: [WithLockBody<T>] | [AcquireOptions, WithLockBody<T>]
+  ): Promise<T> {
+    const [options, fn] = rest.length === 1 ? [{}, rest[0]] : rest;
+    await using lock = await this.acquire(target, options);
+    let result: T;
+    try {
+      result = await fn(lock);
+    } catch (error) {
+      throw lossWith(lock.loss, error) ?? error;
+    }
+    if (lock.loss !== undefined) throw lock.loss;
+    return result;
+  }
+
+  getLock(name: string, { maxClaims = 0, signal }: LookOptions & { maxClaims?: number } = {}): Promise<LockView> {
+    return this.#reads.getLock(name, maxClaims, signal);
+  }
+
+  listLocks(prefix = "", { state, signal }: LookOptions & { state?: "held" | "contended" } = {}) {
+    return this.#reads.listLocks(prefix, state, signal);
+  }
+
+  watchLocks(target: WatchTarget, { maxWaiters = 0, signal }: LookOptions & { maxWaiters?: number } = {}) {
+    return this.#reads.watchLocks(target, maxWaiters, signal);
+  }
+
+  checkToken(name: string, token: bigint, { signal }: LookOptions = {}): Promise<TokenView> {
+    return this.#reads.checkToken(name, token, signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#runtime.close();
+    this.#reads.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+type WithLockBody<T> = (lock: HeldLock) => T | Promise<T>;
+
+/** The loss, with what was thrown because of it; itself if that is what was thrown. */
+function lossWith(loss: LockLostError | undefined, thrown: unknown): LockLostError | undefined {
+  if (loss === undefined || loss === thrown) return loss;
+  return new LockLostError(loss.reason, loss.message, { ...(loss.lock ? { lock: loss.lock } : {}), cause: thrown });
+}

@@ -1,0 +1,20 @@
+/** A certificate for "locks.test" that signed itself, valid for a hundred years, and its key. They protect nothing. */
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBlzCCAT6gAwIBAgIUO4E6Cpzm5aIfkB8lX1hlm0RBNcAwCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKbG9ja3MudGVzdDAgFw0yNjExMjEwODE5MTdaGA8yMTI2MTAy
+ODA4MTkxN1owFTETMBEGA1UEAwwKbG9ja3MudGVzdDBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABH3/2isq1uU7kZYgiK5a6hNuuOdHNKeFxGhNUyIV5scXGWkvaee/
+iV8JtAb4agwwX2oOAibZ9GvJ/7Ga3fWsqZyjajBoMB0GA1UdDgQWBBQvAQDb0sIC
+dgOGkA9Vk7oMhyekjjAfBgNVHSMEGDAWgBQvAQDb0sICdgOGkA9Vk7oMhyekjjAP
+BgNVHRMBAf8EBTADAQH/MBUGA1UdEQQOMAyCCmxvY2tzLnRlc3QwCgYIKoZIzj0E
+AwIDRwAwRAIgX1sZjgBNDVlAig9OzW6s8htMBUEtvyxAvYINPX4YMWoCIGtAw22M
+aUCLbwp3eXXUOnUMiq1ayeYw+lWve9RAtzKb
+-----END CERTIFICATE-----
+`;
+
+export const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgXDPfP53IHaPCl9dM
+gvlIFOgqp9oazeNwMwIGOuMNzWuhRANCAAR9/9orKtblO5GWIIiuWuoTbrjnRzSn
+hcRoTVMiFebHFxlpL2nnv4lfCbQG+GoMMF9qDgIm2fRryf+xmt31rKmc
+-----END PRIVATE KEY-----
+`;
