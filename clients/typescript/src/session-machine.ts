@@ -112,6 +112,12 @@ export class SessionMachine {
     return this.#session?.id;
   }
 
+  /** How long the session may still be believed if nothing more is heard, in milliseconds; 0 if there is none. */
+  remainingMsAt(at: Instant): number {
+    const validity = this.#session?.validity;
+    return validity === undefined || validity.problemAt(at) !== undefined ? 0 : validity.deadlineMs - at.nowMs;
+  }
+
   /** Whether commands wait for `flush`. */
   get hasCommands(): boolean {
     return this.#commands.length > 0;
