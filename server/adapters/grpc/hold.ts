@@ -3,7 +3,7 @@ import type { SessionEvent } from "../../core/frames.ts";
 import type { HoldRequest } from "../../gen/holdfast/v1/lock_service.ts";
 import type { Edge } from "./edge.ts";
 import { encodeHoldStep, type HoldStep } from "./encode.ts";
-import { type ClaimEnd, failure, goesAway } from "./failure.ts";
+import { type ClaimEnd, failure } from "./failure.ts";
 import { readAcquire } from "./read-acquire.ts";
 import { readDescription } from "./read-open.ts";
 import type { Received } from "./received.ts";
@@ -16,7 +16,7 @@ const CLAIM_ID = 1n;
 
 /** Handles a call of `Hold`. */
 export function handleHold(edge: Edge, call: EncodedHold): void {
-  if (edge.calls.draining) call.emit("error", goesAway());
+  if (edge.calls.draining) edge.calls.turnAway(call);
   else new HoldCall(edge, call).start();
 }
 

@@ -28,7 +28,7 @@ export interface GrpcServer {
    * Takes no further connections, sessions, holds or watches; tells those there are that they have `graceMs`, and
    * waits as long for them to leave; has the engine close the rest with `draining`; then ends every connection.
    * Resolves when that is done, and the engine has been told of every stream. The engine must run until then. A
-   * second call waits for the first.
+   * further call may shorten the time, and resolves with the first.
    */
   stop(graceMs: number): Promise<void>;
 }
@@ -71,6 +71,8 @@ class RunningServer implements GrpcServer {
   readonly #listener: Listener;
   readonly #edge: Edge;
   readonly #health: Health;
+  readonly #graceOver = Promise.withResolvers<void>();
+  #endsAtMs = Number.POSITIVE_INFINITY;
   #stopped: Promise<void> | undefined;
 
   constructor(server: Server, listener: Listener, edge: Edge, health: Health) {
@@ -81,33 +83,37 @@ class RunningServer implements GrpcServer {
     this.#health = health;
   }
 
-  stop(graceMs: number): Promise<void> {
-    this.#stopped ??= this.#stop(graceMs);
-    return this.#stopped;
+  async stop(graceMs: number): Promise<void> {
+    const endsAtMs = performance.now() + graceMs;
+    if (endsAtMs < this.#endsAtMs) {
+      this.#endsAtMs = endsAtMs;
+      this.#edge.calls.drain(graceMs);
+    }
+    const timer = setTimeout(this.#graceOver.resolve, graceMs);
+    this.#stopped ??= this.#stop();
+    await this.#stopped;
+    clearTimeout(timer);
   }
 
-  async #stop(graceMs: number): Promise<void> {
+  async #stop(): Promise<void> {
     const { calls } = this.#edge;
     const closed = this.#listener.close();
     this.#health.stop();
-    calls.drain(graceMs);
-    await atMost(graceMs, calls.none());
+    await Promise.race([calls.none(), this.#graceOver.promise]);
     calls.leave();
-    await atMost(FAREWELL_MS, new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve())));
-    this.#server.forceShutdown();
-    this.#listener.destroyConnections();
+    // Its callback comes too early: Node's own `close` of the server, which it calls first, closes the connections too.
+    this.#server.tryShutdown(() => undefined);
+    const farewell = setTimeout(() => this.#endConnections(), FAREWELL_MS);
     await closed;
+    clearTimeout(farewell);
+    this.#endConnections();
     await calls.none();
   }
-}
 
-async function atMost(ms: number, done: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([done, late]);
-  clearTimeout(timer);
+  #endConnections(): void {
+    this.#server.forceShutdown();
+    this.#listener.destroyConnections();
+  }
 }
 
 function refuseExposed({ address: { host }, tls, insecure }: GrpcServerOptions): void {

@@ -3,7 +3,7 @@ import type { SessionEvent } from "../../core/frames.ts";
 import type { SessionRequest } from "../../gen/holdfast/v1/lock_service.ts";
 import type { Edge } from "./edge.ts";
 import { encodeSessionEvent } from "./encode.ts";
-import { type Failure, failure, goesAway } from "./failure.ts";
+import { type Failure, failure } from "./failure.ts";
 import { http2StreamOf, isClosed } from "./http2-stream.ts";
 import { readCommand } from "./read-command.ts";
 import type { Received } from "./received.ts";
@@ -13,7 +13,7 @@ export type EncodedSession = ServerDuplexStream<Received<SessionRequest>, Buffer
 
 /** Handles a call of `Session`. */
 export function handleSession(edge: Edge, call: EncodedSession): void {
-  if (edge.calls.draining) call.emit("error", goesAway());
+  if (edge.calls.draining) edge.calls.turnAway(call);
   else new SessionCall(edge, call).start();
 }
 

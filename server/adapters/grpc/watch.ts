@@ -26,7 +26,7 @@ const FRAME_BYTES = 65_536;
 export function handleWatchLocks(edge: Edge, call: EncodedWatch): void {
   const query = "problem" in call.request ? call.request.problem : readQuery(call.request.message);
   if (typeof query === "string") call.emit("error", failure("invalid", query));
-  else if (edge.calls.draining) call.emit("error", goesAway());
+  else if (edge.calls.draining) edge.calls.turnAway(call);
   else new WatchCall(edge, call, query).start();
 }
 
