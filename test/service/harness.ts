@@ -118,7 +118,8 @@ export interface Ending {
   readonly metadata: Metadata;
 }
 
-function endingOf(call: ClientReadableStream<unknown>): Promise<Ending> {
+/** Resolves when a call has ended, and never rejects. */
+export function endingOf(call: ClientReadableStream<unknown>): Promise<Ending> {
   return new Promise((resolve) => {
     call.on("error", () => undefined);
     call.once("status", (status: StatusObject) => resolve(status));
