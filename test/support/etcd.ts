@@ -24,6 +24,8 @@ export interface TestEtcd extends AsyncDisposable {
   /** How many keys start with `prefix`; absent: how many there are. */
   countKeys(prefix?: string): Promise<number>;
   countLeases(): Promise<number>;
+  /** The revision of the latest write. */
+  revision(): Promise<number>;
   /** Writes a key as anybody with access could. */
   put(key: string, value: Uint8Array): Promise<void>;
   remove(key: string): Promise<void>;
@@ -100,6 +102,13 @@ class Running implements TestEtcd {
     const request = RangeRequest.fromPartial({ key, rangeEnd, countOnly: true });
     return new Promise((resolve, reject) => {
       this.kv.range(request, (error, response) => (error ? reject(error) : resolve(Number(response.count))));
+    });
+  }
+
+  revision(): Promise<number> {
+    const request = RangeRequest.fromPartial({ key: Buffer.from("\0"), countOnly: true });
+    return new Promise((resolve, reject) => {
+      this.kv.range(request, (error, response) => (error ? reject(error) : resolve(Number(response.header!.revision))));
     });
   }
 

@@ -1,0 +1,43 @@
+/** The process behind `ClientProcess`: takes a lock, holds it, and tells what it sees. */
+import { connect, type HeldLock } from "../../clients/typescript/src/index.ts";
+import type { HolderNews, HolderOrder, HolderTask } from "./client-process.ts";
+import { monotonicMs } from "./monotonic.ts";
+
+const LOOK_EVERY_MS = 20;
+
+const { addresses, lock: name, options }: HolderTask = JSON.parse(process.argv[2]!);
+const tell = (news: HolderNews) => process.send!(news);
+
+const client = connect(addresses, options);
+const lock = await client.acquire(name);
+tell({ kind: "granted", token: String(lock.token), atMs: monotonicMs() });
+lock.signal.addEventListener("abort", () => {
+  tell({ kind: "lost", reason: lock.loss!.reason, atMs: monotonicMs() });
+});
+setInterval(() => look(lock), LOOK_EVERY_MS);
+
+process.on("message", async (order: HolderOrder) => {
+  if (order.kind === "block") return block(order.forMs);
+  await lock.release();
+  await client.close();
+  process.exit();
+});
+// It goes when the test does, however that went.
+process.on("disconnect", () => process.exit());
+
+function look({ held, remainingMs }: HeldLock): void {
+  const atMs = monotonicMs();
+  tell({ kind: "looked", held, deadlineMs: atMs + remainingMs, atMs });
+}
+
+function block(forMs: number): void {
+  const untilMs = monotonicMs() + forMs;
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  let lastHeldMs = Number.NEGATIVE_INFINITY;
+  while (monotonicMs() < untilMs) {
+    const atMs = monotonicMs();
+    if (lock.held) lastHeldMs = atMs;
+    Atomics.wait(sleeper, 0, 0, 5);
+  }
+  tell({ kind: "unblocked", lastHeldMs, atMs: monotonicMs() });
+}

@@ -1,0 +1,96 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
+import type { LockServiceClient } from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
+import { startEtcd, type TestEtcd } from "./etcd.ts";
+import { type ServerProcess, startServer } from "./server.ts";
+import { stubOf } from "./stub-session.ts";
+
+export interface ServiceOptions {
+  /** How many servers. Default: 1. */
+  readonly servers?: number;
+  /** Flags for each of them. */
+  readonly flags?: readonly string[];
+  /** Of the etcd behind them. */
+  readonly etcd?: Parameters<typeof startEtcd>[0];
+}
+
+/** Servers that are processes, over one etcd that is one too. */
+export class Service implements AsyncDisposable {
+  readonly etcd: TestEtcd;
+  readonly servers: readonly ServerProcess[];
+  readonly #stubs: LockServiceClient[];
+
+  private constructor(etcd: TestEtcd, servers: readonly ServerProcess[]) {
+    this.etcd = etcd;
+    this.servers = servers;
+    this.#stubs = servers.map(({ grpcAddress }) => stubOf(grpcAddress));
+  }
+
+  static async start({ servers = 1, flags = [], etcd: options = {} }: ServiceOptions = {}): Promise<Service> {
+    await using parts = new AsyncDisposableStack();
+    const etcd = parts.use(await startEtcd(options));
+    const starting = Array.from({ length: servers }, () => startServer({ etcd: etcd.endpoint, flags }));
+    const started = (await Promise.all(starting)).map((server) => parts.use(server));
+    parts.move();
+    return new Service(etcd, started);
+  }
+
+  /** "127.0.0.1:port" of a server. */
+  address(server = 0): string {
+    return this.servers[server]!.grpcAddress;
+  }
+
+  /** A client for the calls that only look. */
+  stub(server = 0): LockServiceClient {
+    return this.#stubs[server]!;
+  }
+
+  /**
+   * Resolves when etcd holds no key and no lease: leases are revoked in the background, at most 200 a second, or
+   * expire. Rejects with what is left.
+   */
+  async becomesEmpty(withinMs = 20_000): Promise<void> {
+    const startedMs = performance.now();
+    for (;;) {
+      const left = { keys: await this.etcd.countKeys(), leases: await this.etcd.countLeases() };
+      if (left.keys + left.leases === 0) return;
+      if (performance.now() - startedMs > withinMs) throw new Error(`left in etcd: ${JSON.stringify(left)}`);
+      await delay(20);
+    }
+  }
+
+  /** The logs of the servers, for whoever has to find out what went wrong. */
+  logs(): string {
+    return this.servers.map(({ log, grpcAddress }) => `--- log of the server ${grpcAddress}\n${log}`).join("\n");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const stub of this.#stubs) stub.close();
+    await Promise.all(this.servers.map((server) => server[Symbol.asyncDispose]()));
+    await this.etcd[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Has the tests of this file share a service. At the end of the file nothing of theirs may be left in etcd, and
+ * the servers end in order. Shows the servers' logs when a test has failed.
+ */
+export function useService(options: ServiceOptions = {}): () => Service {
+  let service: Service | undefined;
+  let failed = false;
+  beforeAll(async () => {
+    service = await Service.start(options);
+  });
+  afterEach(({ task }) => {
+    failed ||= task.result?.state === "fail";
+  });
+  afterAll(async () => {
+    if (service === undefined) return;
+    await using running = service;
+    if (failed) console.error(running.logs());
+    await running.becomesEmpty();
+    const codes = await Promise.all(running.servers.map((server) => server.stop()));
+    expect(codes).toEqual(codes.map(() => 0));
+  });
+  return () => service!;
+}
