@@ -22,8 +22,8 @@ type Stage =
   /** Wanted; the session has been asked for it, on this stream or an earlier one. */
   | { readonly kind: "asked"; readonly waiting: Waiting | undefined }
   | { readonly kind: "held"; readonly locks: readonly GrantedLock[]; readonly updates: PendingUpdate[] }
-  /** Given up for good; its release is repeated until it is known to be gone. */
-  | { readonly kind: "leaving" };
+  /** Given up for good; its release is repeated until it is known to be gone. Denied: the program was told so before. */
+  | { readonly kind: "leaving"; readonly by: "release" | "denial" };
 
 interface PendingUpdate {
   readonly value: Uint8Array;
@@ -115,13 +115,13 @@ export class ClaimBook {
     const claim = this.#claims.get(claimId);
     if (claim === undefined || claim.stage.kind === "leaving") return;
     const { kind } = claim.stage;
-    this.#leave(claim);
+    this.#leave(claim, "release");
     if (kind === "unsent") this.#gone(claim);
   }
 
-  #leave(claim: Claim): void {
+  #leave(claim: Claim, by: "release" | "denial"): void {
     if (claim.stage.kind === "held") this.#heldCount--;
-    claim.stage = { kind: "leaving" };
+    claim.stage = { kind: "leaving", by };
     this.#desk.say({ kind: "release", claimId: claim.id });
   }
 
@@ -231,7 +231,7 @@ export class ClaimBook {
       if (this.#limitOf(claim, graceMs) > nowMs) this.#watchLimit(claim);
       else if (claim.stage.kind === "asked") {
         const { waiting } = claim.stage;
-        this.#leave(claim);
+        this.#leave(claim, "denial");
         this.#deny(claim, timedOut(claim), waiting);
       } else this.#gone(claim, why ?? unreachable);
     }
@@ -255,7 +255,8 @@ export class ClaimBook {
         this.#heldCount--;
         return this.#desk.tell({ kind: "lost", claimId: claim.id, reason: why.reason, message: why.message });
       case "leaving":
-        return this.#desk.tell({ kind: "released", claimId: claim.id });
+        if (claim.stage.by === "release") this.#desk.tell({ kind: "released", claimId: claim.id });
+        return;
       case "unsent":
       case "asked":
         return this.#deny(claim, why, "holders" in why ? why : undefined);

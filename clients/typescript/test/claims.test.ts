@@ -124,5 +124,7 @@ describe("claims of a session that is up", () => {
     run.pass(200);
     expect(run.told()).toEqual(["denied 2 timeout"]);
     expect(run.sent()).toEqual([["release 2"]]);
+    run.receive(1, { kind: "released", claimId: 2n });
+    expect(run.told()).toEqual([]);
   });
 });

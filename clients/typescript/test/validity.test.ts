@@ -79,6 +79,19 @@ describe("the validity deadline", () => {
     expect(run.told()).toEqual(["lost 1 session-expired"]);
   });
 
+  it("is as far away as the machine says, as long as nothing more is heard", () => {
+    const run = MachineRun.holding(["a"]);
+    run.pass(5000);
+    expect(run.machine.remainingMsAt(run.at)).toBe(9850);
+    run.wallMs += 500;
+    run.receive(1, ack(1n));
+    expect(run.machine.remainingMsAt(run.at)).toBe(14_350);
+    run.block(14_350);
+    expect(run.machine.remainingMsAt(run.at)).toBe(0);
+    run.tick();
+    expect(run.machine.remainingMsAt(run.at)).toBe(0);
+  });
+
   it("is looked at by every call of the program", () => {
     for (const call of [
       (run: MachineRun) => run.acquire("b"),
