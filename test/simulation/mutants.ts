@@ -195,8 +195,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "given-up claims do not count for tries",
     file: "core/queue.ts",
-    find: '    if (this.givenUpCount > 0 && !this.givenUp.fits(spec, this.held.permits)) return "taken";\n',
-    replace: "",
+    find: "if (this.givenUpCount > 0 && !this.givenUp.fits(spec, this.held.permits))",
+    replace: "if (this.givenUpCount < 0)",
   },
   {
     name: "holders let in early count as holders for tries",

@@ -23,8 +23,6 @@ export class SimulatedServer {
   readonly streams = new Set<SimulatedStream>();
   isReady = false;
   readonly etcd: SimulatedEtcd;
-  /** Sessions that were being ended already when the process was last paused. */
-  endingAtPause: ReadonlySet<string> = new Set();
   private readonly endingSinceMs = new Map<string, number>();
   private follower: LockFollower | undefined;
   private runs = 0;
@@ -88,12 +86,6 @@ export class SimulatedServer {
   /** The engine's own object for a session that it serves. */
   sessionOf(sessionId: string): Session | undefined {
     return (Reflect.get(this.engine, "sessions") as Map<string, Session>).get(sessionId);
-  }
-
-  pause(forMs: number): void {
-    const sessions = Reflect.get(this.engine, "sessions") as Map<string, Session>;
-    this.endingAtPause = new Set([...sessions.values()].filter((session) => !session.isOpen).map(({ id }) => id));
-    this.process.pause(forMs);
   }
 
   /** Finds sessions whose end does not come about, although nothing is wrong with this server or with etcd. */

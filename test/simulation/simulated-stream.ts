@@ -55,14 +55,14 @@ export class SimulatedStream implements SessionStream {
 
   write(...commands: Command[]): void {
     if (!this.clientIsOn) return;
-    this.toServer(() => {
+    this.toServer((cameAtMs) => {
       for (const command of commands) {
         this.world.note(`${this.owner.name} -> ${this.server.number} ${this.sessionId} ${describe(command)}`);
         if (!this.serverIsOn) continue;
         if (command.kind === "heartbeat")
           this.heartbeats.set(command.seq, { trueMs: this.world.nowMs, serverMs: this.run.nowMs() });
         if (command.kind === "heartbeat" || command.kind === "open") this.lastProofAtMs = this.world.nowMs;
-        if (command.kind === "heartbeat") this.checkRead();
+        if (command.kind === "heartbeat") this.checkRead(cameAtMs);
         if (command.kind === "resume") this.resumedAtMs = this.world.nowMs;
         this.server.engine.command(this, command);
       }
@@ -97,18 +97,20 @@ export class SimulatedStream implements SessionStream {
     this.server.engine.disconnected(this, how);
   }
 
-  /** After a pause a server reads what has come before it judges whether a client has been silent for too long. */
-  private checkRead(): void {
+  /** A server reads what has come before it judges whether a client has been silent for too long. */
+  private checkRead(cameAtMs: number): void {
     const session = this.server.sessionOf(this.sessionId);
-    if (this.server.endingAtPause.has(this.sessionId)) return;
-    if (session?.ending?.reason === "session-expired" && this.run.isReadingLate)
+    if (session?.ending?.reason === "session-expired" && cameAtMs <= session.deadlineMs)
       this.world.violation("JUDGED-UNREAD", `${this.sessionId} was ended before a proof of its client was read`);
   }
 
-  private toServer(arrive: () => void): void {
+  private toServer(arrive: (cameAtMs: number) => void): void {
     const delayMs = this.world.between(0.2, this.world.isChaotic && this.world.happens(0.01) ? 300 : 3);
     this.lastToServerMs = Math.max(this.lastToServerMs, this.world.nowMs + delayMs);
-    this.world.after(this.lastToServerMs - this.world.nowMs, () => this.run.receive(arrive));
+    this.world.after(this.lastToServerMs - this.world.nowMs, () => {
+      const cameAtMs = this.run.nowMs();
+      this.run.receive(() => arrive(cameAtMs));
+    });
   }
 
   // -- From the server -------------------------------------------------------------------------------
@@ -118,6 +120,7 @@ export class SimulatedStream implements SessionStream {
     this.world.note(`${this.owner.name} <- ${this.server.number} ${this.sessionId} ${describe(event)}`);
     this.server.sent(this, event);
     if (event.kind === "closed") {
+      this.world.count(`server: closes a stream, ${event.reason}`);
       this.serverIsOn = false;
       this.server.streams.delete(this);
     }
@@ -157,9 +160,9 @@ export class SimulatedStream implements SessionStream {
 
   private pong(): void {
     if (!this.clientIsOn) return;
-    this.toServer(() => {
+    this.toServer((cameAtMs) => {
       if (!this.serverIsOn) return;
-      this.checkRead();
+      this.checkRead(cameAtMs);
       this.lastProofAtMs = this.world.nowMs;
       this.server.engine.transportProven(this);
     });

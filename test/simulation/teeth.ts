@@ -4,7 +4,7 @@
  * fails if one went unnoticed within the seeds (default: 400).
  */
 import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { MUTANTS, type Mutant } from "./mutants.ts";
@@ -17,7 +17,6 @@ export async function catchMutant(mutant: Mutant, seeds: number): Promise<string
   try {
     for (const part of ["server/core", "server/engine", "server/ports", "test/simulation", "package.json"])
       cpSync(join(root, part), join(folder, part), { recursive: true });
-    symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
     applyTo(join(folder, "server", mutant.file), mutant);
     return await firstFailure(folder, seeds);
   } finally {
@@ -25,12 +24,18 @@ export async function catchMutant(mutant: Mutant, seeds: number): Promise<string
   }
 }
 
-function applyTo(path: string, { name, find, replace }: Mutant): void {
-  const source = readFileSync(path, "utf8");
-  const parts = source.split(find);
-  if (parts.length !== 2)
-    throw new Error(`"${name}": its text occurs ${parts.length - 1} times in ${path}: mend the mutant`);
-  writeFileSync(path, parts.join(replace));
+/** Why a mutant cannot be applied to the code as it is; `undefined`: it can. */
+export function misfitOf({ name, file, find }: Mutant): string | undefined {
+  const times = readFileSync(join(root, "server", file), "utf8").split(find).length - 1;
+  return times === 1
+    ? undefined
+    : `"${name}": its text occurs ${times} times in server/${file}: mend test/simulation/mutants.ts`;
+}
+
+function applyTo(path: string, mutant: Mutant): void {
+  const misfit = misfitOf(mutant);
+  if (misfit !== undefined) throw new Error(misfit);
+  writeFileSync(path, readFileSync(path, "utf8").split(mutant.find).join(mutant.replace));
 }
 
 function firstFailure(folder: string, seeds: number): Promise<string | undefined> {

@@ -36,7 +36,7 @@ export class Trouble {
 
   private strikeAt(server: SimulatedServer): void {
     const { world, etcd } = this;
-    const { connection, number } = server;
+    const { connection, process, number } = server;
     const fate = world.chance();
     const hit = (what: string): void => {
       world.count(`trouble: ${what}`);
@@ -51,7 +51,7 @@ export class Trouble {
       if (world.happens(0.5)) this.driveAway(server);
     } else if (fate < 0.48) {
       hit("server pauses");
-      server.pause(world.between(100, 6000));
+      process.pause(world.between(100, 6000));
     } else if (fate < 0.62) {
       hit("watch has a gap");
       connection.staleUntilMs = world.nowMs + world.between(100, 2500);
@@ -87,7 +87,8 @@ export class Trouble {
     const { world, truth, etcd } = this;
     if (!world.isChaotic) return;
     world.after(world.between(300, 4000), () => this.administrate());
-    if (world.happens(0.5)) return;
+    if (world.happens(0.4)) return;
+    if (world.happens(0.15)) return this.revokeSome();
     if (world.happens(0.6)) {
       const claim = world.pick([...truth.now.held]);
       if (claim === undefined) return;
@@ -106,6 +107,22 @@ export class Trouble {
         writes: [{ kind: "delete", key }],
       });
     }
+  }
+
+  /** Somebody tidies up leases that are none of their business: of sessions, and of those that are being opened. */
+  private revokeSome(): void {
+    const { world, truth, etcd } = this;
+    const taken = new Set([...etcd.entries.values()].map((entry) => entry.lease));
+    const free = [...etcd.leases.keys()].filter((id) => !taken.has(id));
+    const lease = free[0] ?? world.pick([...etcd.leases.keys()]);
+    if (lease === undefined) return;
+    const sessionId = [...etcd.entries.values()]
+      .find((each) => each.kind === "session" && each.lease === lease)
+      ?.key.slice(8);
+    for (const claim of truth.now.claims) if (claim.sessionId === sessionId) truth.forced.add(claim.id);
+    if (sessionId !== undefined) truth.forced.add(sessionId);
+    world.count("trouble: lease revoked by hand");
+    etcd.revokeLease(lease);
   }
 
   private force(what: string, ids: readonly string[], operation: Operation): void {

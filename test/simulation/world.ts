@@ -210,9 +210,6 @@ export class Process implements Clock {
     return this.isPaused || this.inbox.length > 0;
   }
 
-  /** Whether it is handling what came while it was paused. */
-  isReadingLate = false;
-
   pause(forMs: number): void {
     if (this.isPaused || !this.isAlive) return;
     this.isPaused = true;
@@ -234,9 +231,7 @@ export class Process implements Clock {
       this.draining = false;
       if (!this.isAlive || this.isPaused) return;
       const next = this.inbox.shift();
-      this.isReadingLate = true;
       if (next !== undefined) this.guard(next);
-      this.isReadingLate = false;
       this.drain();
     });
   }
