@@ -7,9 +7,16 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
+  type AuthenticateRequest,
+  type AuthenticateResponse,
+  AuthService,
   KVService,
+  type LeaseGrantRequest,
+  type LeaseGrantResponse,
   type LeaseKeepAliveRequest,
   type LeaseKeepAliveResponse,
+  type LeaseRevokeRequest,
+  type LeaseRevokeResponse,
   LeaseService,
   MaintenanceService,
   type RangeRequest,
@@ -27,8 +34,11 @@ import {
 export interface FakeEtcdHandlers {
   status?: handleUnaryCall<StatusRequest, StatusResponse>;
   range?: handleUnaryCall<RangeRequest, RangeResponse>;
+  authenticate?: handleUnaryCall<AuthenticateRequest, AuthenticateResponse>;
   txn?: handleUnaryCall<TxnRequest, TxnResponse>;
   watch?: handleBidiStreamingCall<WatchRequest, WatchResponse>;
+  leaseGrant?: handleUnaryCall<LeaseGrantRequest, LeaseGrantResponse>;
+  leaseRevoke?: handleUnaryCall<LeaseRevokeRequest, LeaseRevokeResponse>;
   leaseKeepAlive?: handleBidiStreamingCall<LeaseKeepAliveRequest, LeaseKeepAliveResponse>;
 }
 
@@ -52,8 +62,11 @@ export async function startFakeEtcd(handlers: FakeEtcdHandlers): Promise<AsyncDi
   const { status = isCurrent, range = isEmpty, txn } = handlers;
   add(MaintenanceService, { status });
   add(KVService, txn === undefined ? { range } : { range, txn });
+  if (handlers.authenticate !== undefined) add(AuthService, { authenticate: handlers.authenticate });
   if (handlers.watch !== undefined) add(WatchService, { watch: handlers.watch });
-  if (handlers.leaseKeepAlive !== undefined) add(LeaseService, { leaseKeepAlive: handlers.leaseKeepAlive });
+  const { leaseGrant, leaseRevoke, leaseKeepAlive } = handlers;
+  const leaseHandlers = Object.entries({ leaseGrant, leaseRevoke, leaseKeepAlive });
+  add(LeaseService, Object.fromEntries(leaseHandlers.flatMap(([name, handler]) => (handler ? [[name, handler]] : []))));
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),

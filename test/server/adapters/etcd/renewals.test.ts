@@ -53,6 +53,16 @@ describe("renewals", () => {
     });
   });
 
+  it("keep off the stream that does not answer", async () => {
+    await withStore(serveInOrder, async (store) => {
+      const doomed = renewLease(store, DOOMED);
+      const kinds = new Set<string>();
+      for (let i = 0n; i < 40n; i++) kinds.add((await renewLease(store, i)).kind);
+      expect([...kinds]).toEqual(["renewed"]);
+      expect(await doomed).toEqual(UNAVAILABLE);
+    });
+  });
+
   it("that waited behind one that blocks pass when they are asked for again", async () => {
     await withStore(serveInOrder, async (store) => {
       const doomed = Array.from({ length: 7 }, () => renewLease(store, DOOMED));
