@@ -90,6 +90,7 @@ function guardContract(given: Given): void {
     expect(await holds(quiet(claimsOf("a/b"), before))).toBe(true);
     expect(await holds(quiet(claimsOf("a"), before))).toBe(false);
     expect(await holds(quiet("claim/a/b", before))).toBe(false);
+    expect(await holds(quiet("claim/b", before))).toBe(true);
   });
 }
 

@@ -29,20 +29,18 @@ export class Leases {
   grant(ttlSeconds: number, done: (outcome: LeaseOutcome) => void): void {
     const lease = newLeaseId();
     const { client, grantTimeoutMs } = this.options;
-    client.call(
-      LeaseService.leaseGrant,
-      { ID: lease, TTL: BigInt(ttlSeconds) },
-      grantTimeoutMs,
-      (failure, response) => {
-        if (response !== undefined) {
-          done({ kind: "granted", lease, ttlSeconds: Number(response.TTL) });
-          return;
-        }
-        // It may have been granted all the same, and nobody would ever use it.
-        this.revoke(lease, () => {});
-        done({ kind: failure?.details.includes("database space exceeded") ? "no-space" : "unavailable" });
-      },
-    );
+    const request = { ID: lease, TTL: BigInt(ttlSeconds) };
+    client.call(LeaseService.leaseGrant, request, grantTimeoutMs, (failure, response) => {
+      if (response !== undefined) {
+        done({ kind: "granted", lease, ttlSeconds: Number(response.TTL) });
+        return;
+      }
+      const details = failure?.details ?? "";
+      // It may have been granted all the same, even when etcd says that it is full, and nobody would ever use it.
+      // Only not if the id was taken: then it is somebody's.
+      if (!details.includes("lease already exists")) this.revoke(lease, () => {});
+      done({ kind: details.includes("database space exceeded") ? "no-space" : "unavailable" });
+    });
   }
 
   renew(lease: bigint, done: (outcome: RenewOutcome) => void): void {
