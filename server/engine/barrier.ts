@@ -6,6 +6,12 @@ import type { Store } from "../ports/store.ts";
 const PATIENCE_MS = 5000;
 const PROGRESS_EVERY_MS = 100;
 
+/** Those who are served by one read. */
+interface Round {
+  readonly callers: ((current: boolean) => void)[];
+  isOver: boolean;
+}
+
 /**
  * Waits until the table is as new as etcd (DESIGN 4.10), so that a negative answer never comes from an old one.
  * One linearizable read serves all callers waiting at the time; who comes while it is under way waits for the
@@ -18,7 +24,8 @@ export class Barrier {
   private readonly store: Store;
   private readonly clock: Clock;
   private readonly wentBack: (seen: number, answered: number) => void;
-  private callers: ((current: boolean) => void)[] = [];
+  /** Those for whom the next read will be sent. */
+  private next: Round | undefined;
   private reading = false;
   private waiting: { readonly revision: number; readonly then: () => void }[] = [];
   private asking = false;
@@ -32,36 +39,44 @@ export class Barrier {
 
   /** Calls back once: with `true` from a table no older than this call, or with `false` within 5 s. */
   wait(then: (current: boolean) => void): void {
-    this.callers.push(then);
-    if (this.callers.length === 1 && !this.reading) this.clock.endOfTurn(() => this.read());
+    if (this.next !== undefined) {
+      this.next.callers.push(then);
+      return;
+    }
+    const round: Round = { callers: [then], isOver: false };
+    this.next = round;
+    this.clock.at(this.clock.nowMs() + PATIENCE_MS, () => this.finish(round, false));
+    if (!this.reading) this.clock.endOfTurn(() => this.read());
+  }
+
+  private finish(round: Round, current: boolean): void {
+    if (round.isOver) return;
+    round.isOver = true;
+    if (this.next === round) this.next = undefined;
+    for (const then of round.callers) then(current);
   }
 
   private read(): void {
-    if (this.reading || this.callers.length === 0) return;
-    const callers = this.callers;
-    this.callers = [];
+    const round = this.next;
+    if (this.reading || round === undefined) return;
+    this.next = undefined;
     this.reading = true;
     const sentAtMs = this.clock.nowMs();
     const seen = this.table.revision;
-    let open = true;
-    const finish = (current: boolean): void => {
-      if (!open) return;
-      open = false;
-      if (current) this.provenAtMs = Math.max(this.provenAtMs, sentAtMs);
-      for (const then of callers) then(current);
-    };
-    this.clock.at(sentAtMs + PATIENCE_MS, () => finish(false));
     this.store.readRevision((outcome) => {
       this.reading = false;
-      if (this.callers.length > 0) this.clock.endOfTurn(() => this.read());
-      if (outcome.kind === "unavailable") return finish(false);
+      if (this.next !== undefined) this.clock.endOfTurn(() => this.read());
+      if (outcome.kind === "unavailable") return this.finish(round, false);
       if (outcome.revision < seen) {
         // etcd's revisions only grow: this is another etcd, or one restored from a backup (DESIGN 4.11).
         this.wentBack(seen, outcome.revision);
-        return finish(false);
+        return this.finish(round, false);
       }
       if (outcome.revision > this.table.revision) this.store.requestProgress();
-      this.whenTable(outcome.revision, () => finish(true));
+      this.whenTable(outcome.revision, () => {
+        this.provenAtMs = Math.max(this.provenAtMs, sentAtMs);
+        this.finish(round, true);
+      });
     });
   }
 

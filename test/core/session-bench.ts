@@ -1,7 +1,7 @@
 import type { Acquire, LockSpec, SessionEvent } from "../../server/core/frames.ts";
 import { GroupCommit, type PendingOperation } from "../../server/core/group-commit.ts";
 import { LockTable, type TableDelta } from "../../server/core/lock-table.ts";
-import type { CommitOutcome, Guard, Operation } from "../../server/core/operation.ts";
+import type { CommitOutcome, Operation } from "../../server/core/operation.ts";
 import type { Claim } from "../../server/core/queue.ts";
 import type { OnDisconnect } from "../../server/core/records.ts";
 import { Session } from "../../server/core/session.ts";
@@ -140,31 +140,9 @@ export class SessionBench implements SessionHost {
   }
 
   private apply(operations: readonly Operation[]): boolean[] {
-    const applied = operations.map(({ guards }) => guards.every((guard) => this.holds(guard)));
-    const writes = operations.filter((_, i) => applied[i]).flatMap((operation) => operation.writes);
-    if (writes.length === 0) return applied;
-    this.keys.step(() => {
-      for (const write of writes) {
-        if (write.kind === "put") this.keys.put(write.key, write.value);
-        else this.keys.delete(write.key);
-      }
-    });
+    const applied = this.keys.commit(operations);
     this.deliver();
     return applied;
-  }
-
-  private holds(guard: Guard): boolean {
-    const { entries } = this.keys;
-    switch (guard.kind) {
-      case "absent":
-        return !entries.has(guard.key);
-      case "modified":
-        return entries.get(guard.key)?.modRevision === guard.revision;
-      case "created":
-        return entries.get(guard.key)?.createRevision === guard.revision;
-      default:
-        return [...entries.values()].every((e) => !e.key.startsWith(guard.prefix) || e.modRevision <= guard.revision);
-    }
   }
 
   /** As the engine does. */

@@ -2,6 +2,7 @@ import type { Change, Entry } from "../../server/core/entry.ts";
 import type { LockSpec } from "../../server/core/frames.ts";
 import { claimKey, sessionKey } from "../../server/core/keys.ts";
 import { LockTable, type TableDelta } from "../../server/core/lock-table.ts";
+import type { Guard, Operation, StoredValue } from "../../server/core/operation.ts";
 import type { Claim } from "../../server/core/queue.ts";
 import { claim as claimValue, session as sessionValue } from "./store-calls.ts";
 
@@ -39,6 +40,44 @@ export class KeyHistory {
     this.changes = undefined;
     this.log.push({ revision: this.revision, changes });
     return this.table.apply(this.revision, changes);
+  }
+
+  /** Applies those operations whose guards hold, in one revision, as etcd does; in none, if they change nothing. */
+  commit(operations: readonly Operation[]): boolean[] {
+    const applied = operations.map(({ guards }) => guards.every((guard) => this.holds(guard)));
+    const writes = operations.filter((_, i) => applied[i]).flatMap((operation) => operation.writes);
+    if (!writes.some((write) => write.kind === "put" || this.entries.has(write.key))) return applied;
+    this.step(() => {
+      for (const write of writes) {
+        if (write.kind === "put") this.put(write.key, write.value, write.lease);
+        else this.delete(write.key);
+      }
+    });
+    return applied;
+  }
+
+  private holds(guard: Guard): boolean {
+    switch (guard.kind) {
+      case "absent":
+        return !this.entries.has(guard.key);
+      case "modified":
+        return this.entries.get(guard.key)?.modRevision === guard.revision;
+      case "created":
+        return this.entries.get(guard.key)?.createRevision === guard.revision;
+      case "quiet":
+        return [...this.entries.values()].every(
+          ({ key, modRevision }) => !key.startsWith(guard.prefix) || modRevision <= guard.revision,
+        );
+      default:
+        return guard satisfies never;
+    }
+  }
+
+  /** Deletes all keys of a lease, in one revision. */
+  expire(lease: bigint): void {
+    this.step(() => {
+      for (const entry of [...this.entries.values()]) if (entry.lease === lease) this.delete(entry.key);
+    });
   }
 
   /** Writes the key of a session, anew if it is there. */
@@ -93,10 +132,10 @@ export class KeyHistory {
     return [...this.entries.keys()].filter((key) => key.endsWith(end));
   }
 
-  put(key: string, value: ReturnType<typeof claimValue>): void {
+  put(key: string, value: StoredValue, lease = 1n): void {
     this.within((changes) => {
       const createRevision = this.entries.get(key)?.createRevision ?? this.revision;
-      const entry: Entry = { ...value, key, createRevision, modRevision: this.revision, lease: 1n };
+      const entry: Entry = { ...value, key, createRevision, modRevision: this.revision, lease };
       this.entries.set(key, entry);
       changes.push({ kind: "put", entry });
     });
