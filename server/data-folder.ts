@@ -32,7 +32,7 @@ export async function takeDataFolder(path: string, onLeftOver: (etcdPid: number)
     );
   if (owner?.etcd !== undefined && isEtcdIn(owner.etcd, path)) {
     onLeftOver(owner.etcd);
-    await end(owner.etcd);
+    await end(owner.etcd, path);
   }
   const write = (next: Owner) => writeFileSync(file, `${JSON.stringify(next)}\n`);
   write({ server: process.pid });
@@ -69,11 +69,11 @@ function isEtcdIn(pid: number, path: string): boolean {
   return command !== false && command.includes(`--data-dir=${path}`);
 }
 
-async function end(pid: number): Promise<void> {
+async function end(pid: number, path: string): Promise<void> {
   const killAtMs = performance.now() + 5_000;
-  for (let name: NodeJS.Signals = "SIGTERM"; isAlive(pid); ) {
-    if (performance.now() > killAtMs) name = "SIGKILL";
-    process.kill(pid, name);
+  // Not until the number is free: what nobody waits for keeps it, as a zombie.
+  while (isEtcdIn(pid, path)) {
+    process.kill(pid, performance.now() < killAtMs ? "SIGTERM" : "SIGKILL");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

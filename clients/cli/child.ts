@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { exitCode, exitCodeOf } from "./exit-code.ts";
+import type { Signals } from "./signals.ts";
 
 /** What a child may run under. */
 export interface Lease {
@@ -23,9 +24,6 @@ export type ChildEnd =
   | { readonly kind: "stopped" }
   | { readonly kind: "not-started"; readonly exitCode: number; readonly message: string };
 
-/** Signals that are the child's to answer. */
-const forwarded: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
-
 /**
  * Runs a command under a lease, with our own input and output, and resolves when it has ended.
  *
@@ -42,15 +40,20 @@ export function runChild(
   environment: NodeJS.ProcessEnv,
   lease: Lease,
   patience: Patience,
+  signals: Signals,
 ): Promise<ChildEnd> {
   const child = spawn(command[0]!, command.slice(1), { env: environment, stdio: "inherit", detached: true });
   const supervision = new Supervision(child, lease, patience);
+  signals.giveTo((name) => supervision.receive(name));
   return new Promise<ChildEnd>((resolve) => {
     child.once("error", (error: NodeJS.ErrnoException) => {
       if (child.pid === undefined) resolve(notStarted(command[0]!, error));
     });
     child.once("exit", (code, signal) => resolve(supervision.endedWith(code ?? exitCodeOf(signal!))));
-  }).finally(() => supervision.end());
+  }).finally(() => {
+    signals.giveTo(undefined);
+    supervision.end();
+  });
 }
 
 function notStarted(command: string, error: NodeJS.ErrnoException): ChildEnd {
@@ -63,7 +66,6 @@ class Supervision {
   private readonly child: ChildProcess;
   private readonly lease: Lease;
   private readonly patience: Patience;
-  private readonly cleanUps: (() => void)[] = [];
   private timer: NodeJS.Timeout | undefined;
   private isStopping = false;
 
@@ -71,27 +73,34 @@ class Supervision {
     this.child = child;
     this.lease = lease;
     this.patience = patience;
-    for (const name of forwarded) this.on(name, () => this.signal(name));
-    this.on("SIGTSTP", () => this.suspend());
-    this.on("SIGCONT", () => this.resume());
     // Whatever ends us, if not SIGKILL, ends it.
-    this.on("exit", () => this.signal("SIGKILL"));
-    const lost = () => this.stop();
-    lease.lost.addEventListener("abort", lost);
-    this.cleanUps.push(() => lease.lost.removeEventListener("abort", lost));
+    process.on("exit", this.kill);
+    lease.lost.addEventListener("abort", this.stop);
     this.look();
+  }
+
+  /** A signal that we were sent is the child's, but for those of the keyboard's Ctrl-Z, which are ours too. */
+  receive(name: NodeJS.Signals): void {
+    if (name === "SIGTSTP") {
+      this.signal("SIGSTOP");
+      process.kill(process.pid, "SIGSTOP");
+    } else if (name === "SIGCONT") {
+      this.look();
+      if (!this.isStopping) this.signal("SIGCONT");
+    } else this.signal(name);
   }
 
   endedWith(code: number): ChildEnd {
     if (!this.isStopping) return { kind: "ended", exitCode: code };
     // What it started may be slower to go than it was.
-    this.signal("SIGKILL");
+    this.kill();
     return { kind: "stopped" };
   }
 
   end(): void {
     clearTimeout(this.timer);
-    for (const cleanUp of this.cleanUps) cleanUp();
+    process.off("exit", this.kill);
+    this.lease.lost.removeEventListener("abort", this.stop);
   }
 
   /** Stops the child if it is time to, or looks again when it could be: each heartbeat makes it later. */
@@ -102,31 +111,23 @@ class Supervision {
     else this.timer = setTimeout(() => this.look(), remainingMs);
   }
 
-  private stop(): void {
+  private readonly stop = (): void => {
     if (this.isStopping) return;
     this.isStopping = true;
     clearTimeout(this.timer);
     const { graceMs, marginMs } = this.patience;
     const killInMs = Math.min(graceMs, this.lease.remainingMs()) - marginMs;
     if (killInMs <= 0) {
-      this.signal("SIGKILL");
+      this.kill();
       return;
     }
     this.signal("SIGTERM");
     // One that is suspended could not answer.
     this.signal("SIGCONT");
-    this.timer = setTimeout(() => this.signal("SIGKILL"), killInMs);
-  }
+    this.timer = setTimeout(this.kill, killInMs);
+  };
 
-  private suspend(): void {
-    this.signal("SIGSTOP");
-    process.kill(process.pid, "SIGSTOP");
-  }
-
-  private resume(): void {
-    this.look();
-    if (!this.isStopping) this.signal("SIGCONT");
-  }
+  private readonly kill = (): void => this.signal("SIGKILL");
 
   private signal(name: NodeJS.Signals): void {
     try {
@@ -134,10 +135,5 @@ class Supervision {
     } catch {
       // It is gone, or was never there.
     }
-  }
-
-  private on(event: NodeJS.Signals | "exit", listener: () => void): void {
-    process.on(event, listener);
-    this.cleanUps.push(() => process.off(event, listener));
   }
 }

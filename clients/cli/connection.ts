@@ -51,7 +51,9 @@ export function explain(
   if (!(error instanceof HoldfastError)) throw error;
   const code = codeOf(error.reason);
   const where = error.reason === "unreachable" ? `no server answers at ${server.join(", ")}: ` : "";
-  return { message: `${where}${printable(error.message)}${heldBy(error)}`, code };
+  // grpc-js ends what it says of a connection with a heading and, mostly, nothing under it.
+  const what = error.message.replace(/\s*Resolution note:\s*$/, "");
+  return { message: `${where}${printable(what)}${heldBy(error)}`, code };
 }
 
 function heldBy({ holders, holderCount }: HoldfastError): string {

@@ -5,6 +5,7 @@ import { complain } from "./complain.ts";
 import { addConnectionOptions, type ConnectionOptions, connectWith, explain } from "./connection.ts";
 import { parseDuration } from "./duration.ts";
 import { exitCode, exitCodeOf } from "./exit-code.ts";
+import { Signals } from "./signals.ts";
 import { printable } from "./text.ts";
 import { clientName } from "./views.ts";
 
@@ -67,9 +68,10 @@ export function addLockCommand(program: Command): void {
 
 async function lock(name: string, command: readonly string[], options: LockOptions): Promise<number> {
   try {
+    using signals = new Signals();
     await using client = connectWith(options, { ttlMs: options.ttl });
-    const waited = await waitFor(client, name, options);
-    return typeof waited === "number" ? waited : await runUnder(waited, command, options.ttl);
+    const waited = await waitFor(client, name, options, signals);
+    return typeof waited === "number" ? waited : await runUnder(waited, command, options.ttl, signals);
   } catch (error) {
     const { message, code } = explain(error, options);
     complain(message);
@@ -78,10 +80,17 @@ async function lock(name: string, command: readonly string[], options: LockOptio
 }
 
 /** The lock, or what to exit with if a signal came first. */
-async function waitFor(client: Client, name: string, options: LockOptions): Promise<HeldLock | number> {
+async function waitFor(
+  client: Client,
+  name: string,
+  options: LockOptions,
+  signals: Signals,
+): Promise<HeldLock | number> {
   const waiting = new AbortController();
-  const stop = (signal: NodeJS.Signals) => waiting.abort(signal);
-  for (const signal of stopSignals) process.on(signal, stop);
+  signals.giveTo((signal) => {
+    if (stopSignals.has(signal)) waiting.abort(signal);
+    else if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
+  });
   try {
     return await client.acquire(name, {
       signal: waiting.signal,
@@ -93,21 +102,21 @@ async function waitFor(client: Client, name: string, options: LockOptions): Prom
     if (error instanceof HoldfastError && error.reason === "aborted") return exitCodeOf(waiting.signal.reason);
     throw error;
   } finally {
-    for (const signal of stopSignals) process.off(signal, stop);
+    signals.giveTo(undefined);
   }
 }
 
-const stopSignals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"];
+const stopSignals: ReadonlySet<NodeJS.Signals> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
 function tellPlace({ lock, position, holders }: QueuePlace): void {
   const holder = holders[0] === undefined ? "" : `, held by ${clientName(holders[0])}`;
   complain(`waiting for ${printable(lock)}: place ${position}${holder}`);
 }
 
-async function runUnder(lock: HeldLock, command: readonly string[], ttlMs: number): Promise<number> {
+async function runUnder(lock: HeldLock, command: readonly string[], ttlMs: number, signals: Signals): Promise<number> {
   const environment = { ...process.env, HOLDFAST_LOCK: lock.name, HOLDFAST_TOKEN: String(lock.token) };
   const lease = { remainingMs: () => remainingMs(lock), lost: lock.signal };
-  const end = await runChild(command, environment, lease, patienceOf(ttlMs));
+  const end = await runChild(command, environment, lease, patienceOf(ttlMs), signals);
   // A command that ended by itself after the loss ran without the lock all the same.
   const loss = lock.loss;
   await lock.release();

@@ -38,6 +38,8 @@ function addLook(program: Command, name: string, description: string): Command {
 }
 
 async function look(options: ConnectionOptions, show: (client: Client) => Promise<void>): Promise<void> {
+  // Whoever read this has read enough, as `head` does.
+  process.stdout.once("error", () => process.exit());
   try {
     await using client = connectWith(options);
     await show(client);

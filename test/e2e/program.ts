@@ -14,6 +14,8 @@ export interface ProgramEnd {
 export class Program implements AsyncDisposable {
   stdout = "";
   stderr = "";
+  /** When it last wrote to its standard output, by the monotonic clock. */
+  wroteAtMs = 0;
   readonly pid: number;
   readonly ended: Promise<ProgramEnd>;
   private readonly child: ChildProcess;
@@ -37,6 +39,7 @@ export class Program implements AsyncDisposable {
     for (const name of ["stdout", "stderr"] as const)
       this.child[name]!.setEncoding("utf8").on("data", (text: string) => {
         this[name] += text;
+        if (name === "stdout") this.wroteAtMs = performance.now();
         for (const watcher of this.watchers) watcher();
       });
     this.ended = new Promise((resolve) => {
@@ -73,8 +76,13 @@ export class Program implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.isOver) this.killGroup("SIGKILL");
+    if (this.isOver) return;
+    // Asked first: it ends what it has started, which a kill would leave behind.
+    this.killGroup("SIGTERM");
+    this.killGroup("SIGCONT");
+    const patience = setTimeout(() => this.killGroup("SIGKILL"), 5_000);
     await this.ended;
+    clearTimeout(patience);
   }
 }
 

@@ -1,0 +1,206 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { connect } from "../../clients/typescript/src/index.ts";
+import { startEtcd, type TestEtcd } from "../support/etcd.ts";
+import { holdfast, type Program, type RunningServer, startServer, temporaryFolder } from "./program.ts";
+
+let etcd: TestEtcd;
+let server: RunningServer;
+
+beforeAll(async () => {
+  etcd = await startEtcd();
+  server = await startServer(["--etcd-endpoints", etcd.endpoint, "--log-level", "error"]);
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await etcd[Symbol.asyncDispose]();
+});
+
+/** `holdfast lock` against the server of these tests. */
+function lock(args: readonly string[], address = server.grpc): Program {
+  return holdfast(["lock", ...args], { HOLDFAST_SERVER: address });
+}
+
+/** The exit code of `holdfast lock`, and what it wrote on standard error. */
+async function outcome(args: readonly string[], address?: string): Promise<string> {
+  await using program = lock(args, address);
+  const { code, signal } = await program.ended;
+  return `${code ?? signal} ${program.stderr.trimEnd()}`.trim();
+}
+
+/** Waits until nobody holds a lock and nobody waits for it. */
+async function free(name: string): Promise<void> {
+  await using client = connect(server.grpc);
+  for await (const { locks } of client.watchLocks({ name }))
+    if (locks.length === 0 || locks.every(({ state }) => state === "free")) return;
+}
+
+describe("holdfast lock", () => {
+  it("runs a command with the lock's name and token in its environment, and passes its output on", async () => {
+    await using program = lock([
+      "a name/with ünicode",
+      "--",
+      "sh",
+      "-c",
+      'echo "$HOLDFAST_LOCK $HOLDFAST_TOKEN"; echo e >&2',
+    ]);
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+    expect(program.stdout).toMatch(/^a name\/with ünicode [1-9]\d*\n$/);
+    expect(program.stderr).toBe("e\n");
+  });
+
+  it("holds the lock while the command runs, and tells others why", async () => {
+    await using program = lock(["busy/1", "--purpose", "a release", "--", "sh", "-c", "echo in; exec sleep 60"]);
+    await program.saw(/in/);
+    await using client = connect(server.grpc);
+    const { holders } = await client.getLock("busy/1");
+    expect(holders).toMatchObject([{ purpose: "a release", client: { name: "holdfast", pid: program.pid } }]);
+    program.kill("SIGTERM");
+    await program.ended;
+    expect(await client.getLock("busy/1")).toMatchObject({ state: "free" });
+  });
+
+  it("passes the command's exit code on, and a signal as a shell does", async () => {
+    expect(await outcome(["code/1", "--", "sh", "-c", "exit 17"])).toBe("17");
+    expect(await outcome(["code/1", "--", "sh", "-c", "kill -9 $$"])).toBe("137");
+  });
+
+  it("says that there is no such command, or that it cannot be run", async () => {
+    expect(await outcome(["none/1", "--", "no-such-command"])).toBe("127 holdfast: no-such-command: not found");
+    expect(await outcome(["none/1", "--", "/etc/passwd"])).toMatch(
+      /^126 holdfast: \/etc\/passwd: cannot be run: .*EACCES/,
+    );
+    await free("none/1");
+  });
+
+  it("runs nothing when the lock is taken, or not free in time, and says by whom", async () => {
+    await using holder = lock(["taken/1", "--", "sh", "-c", "echo in; exec sleep 60"]);
+    await holder.saw(/in/);
+    using folder = temporaryFolder();
+    const touch = ["--", "touch", join(folder.path, "ran")];
+    const by = `held by holdfast@\\S+ \\(${holder.pid}\\)`;
+    expect(await outcome(["--try", "taken/1", ...touch])).toMatch(new RegExp(`^201 holdfast: .*; ${by}$`));
+    expect(await outcome(["--wait", "200ms", "taken/1", ...touch])).toMatch(new RegExp(`^201 holdfast: .*; ${by}$`));
+    expect(() => readFileSync(join(folder.path, "ran"))).toThrow();
+    await using client = connect(server.grpc);
+    expect(await client.getLock("taken/1")).toMatchObject({ waiterCount: 0 });
+  });
+
+  it("waits, and runs when it is its turn", async () => {
+    await using first = lock(["turn/1", "--", "sh", "-c", 'echo "$HOLDFAST_TOKEN"; exec sleep 60']);
+    await first.saw(/\n/);
+    await using second = lock(["turn/1", "--", "sh", "-c", 'echo "$HOLDFAST_TOKEN"']);
+    await using client = connect(server.grpc);
+    for await (const { locks } of client.watchLocks({ name: "turn/1" })) if (locks[0]?.waiterCount === 1) break;
+    first.kill("SIGTERM");
+    expect(await second.ended).toEqual({ code: 0, signal: null });
+    expect(BigInt(second.stdout)).toBeGreaterThan(BigInt(first.stdout));
+  });
+
+  it("gives its place up on a signal", async () => {
+    await using first = lock(["turn/2", "--", "sh", "-c", "echo in; exec sleep 60"]);
+    await first.saw(/in/);
+    await using second = lock(["turn/2", "--", "echo", "ran"]);
+    await using client = connect(server.grpc);
+    for await (const { locks } of client.watchLocks({ name: "turn/2" })) if (locks[0]?.waiterCount === 1) break;
+    second.kill("SIGINT");
+    expect(await second.ended).toEqual({ code: 130, signal: null });
+    expect(second.stdout).toBe("");
+    expect(await client.getLock("turn/2")).toMatchObject({ waiterCount: 0 });
+  });
+
+  it.each(["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const)("passes %s on to the command", async (signal) => {
+    const trap = `trap 'echo got; exit 3' ${signal.slice(3)}; echo in; while :; do sleep 0.05; done`;
+    await using program = lock([`signal/${signal}`, "--", "sh", "-c", trap]);
+    await program.saw(/in/);
+    program.kill(signal);
+    expect(await program.ended).toEqual({ code: 3, signal: null });
+    expect(program.stdout).toBe("in\ngot\n");
+  });
+
+  it("says that no server can be reached", async () => {
+    await using etcd = await startEtcd();
+    const gone = await startServer(["--etcd-endpoints", etcd.endpoint]);
+    await gone[Symbol.asyncDispose]();
+    expect(await outcome(["--wait", "300ms", "x", "--", "true"], gone.grpc)).toMatch(
+      `202 holdfast: no server answers at ${gone.grpc}: `,
+    );
+  });
+
+  it("names what is wrong with its arguments", async () => {
+    expect(await outcome(["a//b", "--", "true"])).toMatch(/^2 holdfast: .*"a\/\/b".*empty segment/);
+    expect(await outcome(["--wait", "5", "x", "--", "true"])).toMatch(
+      /^2 holdfast: option '--wait <duration>' argument '5' is invalid. Give/,
+    );
+    expect(await outcome(["--wait", "5s", "--try", "x", "--", "true"])).toMatch(
+      /^2 holdfast: option '--try' cannot be used with option '--wait/,
+    );
+    expect(await outcome(["x"])).toBe("2 holdfast: missing required argument 'command'");
+    expect(await outcome(["--ttl", "1s", "x", "--", "true"])).toMatch(/^2 holdfast: .*ttl/);
+  });
+});
+
+describe("a command whose lock is lost", () => {
+  /** A server of its own, to be stopped in its tracks. */
+  async function withServer(run: (own: RunningServer) => Promise<void>): Promise<void> {
+    await using own = await startServer(["--etcd-endpoints", etcd.endpoint, "--log-level", "error"]);
+    await run(own);
+  }
+
+  it("is asked to stop, and gone before its deadline, when nothing is heard of the server", async () => {
+    await withServer(async (own) => {
+      // Says when it is asked to stop, and goes on; so does the one that it has started.
+      const inner = `trap "" TERM; while :; do echo tick; sleep 0.02; done`;
+      const stubborn = `trap 'echo asked' TERM; sh -c '${inner}' & while :; do sleep 0.02; done`;
+      await using program = lock(["lost/1", "--ttl", "3s", "--", "sh", "-c", stubborn], own.grpc);
+      await program.saw(/tick/);
+      // No later heartbeat than one sent by now can have been confirmed.
+      own.program.kill("SIGSTOP");
+      const deadlineMs = performance.now() + 3_000 * 0.99;
+      await program.saw(/asked\n(tick\n)+/);
+      expect((await program.ended).code).toBe(200);
+      expect(program.wroteAtMs).toBeLessThan(deadlineMs);
+      expect(program.stderr).toMatch(/holdfast: nothing was heard of the servers for so long .*\n$/);
+    });
+  });
+
+  it("is left in peace when the server is heard of in time", async () => {
+    await withServer(async (own) => {
+      await using program = lock(
+        ["lost/2", "--ttl", "6s", "--", "sh", "-c", "echo in; read line <&3 3</dev/null; exec sleep 7"],
+        own.grpc,
+      );
+      await program.saw(/in/);
+      own.program.kill("SIGSTOP");
+      const { promise, resolve } = Promise.withResolvers<void>();
+      setTimeout(resolve, 1_500);
+      await promise;
+      own.program.kill("SIGCONT");
+      expect(await program.ended).toEqual({ code: 0, signal: null });
+    });
+  });
+
+  it("is killed when it could have been lost while holdfast stood still", async () => {
+    await using program = lock(["lost/3", "--ttl", "2s", "--", "sh", "-c", "echo in; while :; do sleep 0.02; done"]);
+    await program.saw(/in/);
+    program.kill("SIGSTOP");
+    await free("lost/3");
+    program.kill("SIGCONT");
+    expect((await program.ended).code).toBe(200);
+    expect(program.stderr).toMatch(/^holdfast: lost "lost\/3": /);
+  });
+
+  it("stands still while holdfast is suspended from the keyboard, and does not go on without its lock", async () => {
+    const count = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
+    await using program = lock(["lost/4", "--ttl", "2s", "--", "sh", "-c", count]);
+    await program.saw(/3\n/);
+    program.kill("SIGTSTP");
+    await free("lost/4");
+    const said = program.stdout;
+    program.kill("SIGCONT");
+    expect((await program.ended).code).toBe(200);
+    expect(program.stdout).toBe(said);
+  });
+});
