@@ -38,7 +38,7 @@ const grant = GrantedLock.create();
 const duration = (ms: number) => ({ seconds: BigInt(Math.floor(ms / 1000)), nanos: Math.round((ms % 1000) * 1e6) });
 
 /** What came and was not taken yet; who takes waits for it. */
-export class Inbox<T> {
+class Inbox<T> {
   readonly #items: T[] = [];
   readonly #takers: ((item: T) => void)[] = [];
 

@@ -1,10 +1,11 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Reason } from "../src/gen/holdfast/v1/lock_service.ts";
 import { FakeServer } from "./fake-server.ts";
 
 const run = promisify(execFile);
@@ -66,7 +67,7 @@ describe("the packed package", () => {
     const session = await server.accept();
     session.grantAll();
     for (let kind = ""; kind !== "close"; ) [kind = ""] = await session.nextSketch();
-    session.closed(15);
+    session.closed(Reason.CLOSED_BY_CLIENT);
     const [code] = await once(child, "exit");
     expect([child.output(), code]).toEqual(["1 true invalid\n", 0]);
   });
@@ -128,20 +129,49 @@ describe("the packed package", () => {
         join(project, name),
         header + (name.endsWith(".mts") ? use.replace("export =", "export default") : use),
       );
-    const compilerOptions = {
-      target: "es2022",
-      lib: ["es2022", "esnext.disposable"],
-      module: "nodenext",
-      types: ["node"],
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      skipLibCheck: false,
-      noEmit: true,
-    };
-    const tsconfig = { compilerOptions, files: Object.keys(imports) };
-    await writeFile(join(project, "tsconfig.json"), JSON.stringify(tsconfig));
-    const { stdout } = await run(join(modules, ".bin/tsc"), ["-p", project]).catch((error) => error);
-    expect(stdout).toBe("");
+    expect(await typeErrors(Object.keys(imports))).toBe("");
+  });
+
+  it("has a manual whose code compiles, and whose first lines take a lock", async () => {
+    const blocks = [...(await readFile(join(packageFolder, "README.md"), "utf8")).matchAll(/```js\n([\s\S]*?)```/g)];
+    const code = blocks.map(([, block]) => block!.replace(/^import .*\n/gm, ""));
+    const source = `
+      import { connect, semaphore, shared, type Client, type HeldLock } from "@holdfast/client";
+      declare const client: Client, shutdown: AbortSignal, request: { signal: AbortSignal }, url: string;
+      declare function save(token: bigint): Promise<void>;
+      declare function ship(order: number, token: bigint, signal: AbortSignal): Promise<void>;
+      declare function work(lock: HeldLock): Promise<void>;
+      declare const read: typeof work, train: typeof work, transfer: typeof work;
+      ${code.map((block, i) => `export async function block${i}() {\n${block}}`).join("\n")}`;
+    await writeFile(join(project, "manual.mts"), source);
+    expect(await typeErrors(["manual.mts"])).toBe("");
+
+    await using server = await FakeServer.start();
+    const ship = "const ship = async (order, token) => console.log(order, String(token));\n";
+    const first = blocks[0]![1]!.replace("127.0.0.1:7400", server.address);
+    const child = await start("first.mjs", ship + first, server.address);
+    const session = await server.accept();
+    session.grantAll();
+    for (let kind = ""; kind !== "close"; ) [kind = ""] = await session.nextSketch();
+    session.closed(Reason.CLOSED_BY_CLIENT);
+    expect([await once(child, "exit"), child.output()]).toEqual([[0, null], "42 1\n"]);
   });
 });
+
+/** What the compiler has to say of files of the project, as a strict user has it. */
+async function typeErrors(files: readonly string[]): Promise<string> {
+  const compilerOptions = {
+    target: "es2022",
+    lib: ["es2022", "esnext.disposable"],
+    module: "nodenext",
+    types: ["node"],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+  };
+  await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+  const { stdout } = await run(join(modules, ".bin/tsc"), ["-p", project]).catch((error) => error);
+  return stdout;
+}
