@@ -126,6 +126,22 @@ describe("a server that stops", () => {
     await stopped;
   });
 
+  it("sends away at once who is not in yet", async () => {
+    await using server = await TestServer.start();
+    server.engine.onCommand = () => undefined;
+    const opening = server.session();
+    opening.send(open());
+    const holding = server.hold({ locks: [{ name: "a" }] });
+    await server.engine.called("command", 3);
+    const silent = server.session();
+    const stopped = server.server.stop(30_000);
+    for (const ending of await Promise.all([opening.ending, holding.ending, silent.ending]))
+      expect(ending.code).toBe(status.UNAVAILABLE);
+    expect(opening.events).toMatchObject([{ $case: "closed", value: { reason: 18 } }]);
+    expect(detailsOf(await holding.ending).denied).toMatchObject({ claimId: 1n, reason: 18 });
+    await stopped;
+  });
+
   it("gives less time if it is told to hurry, and says so", async () => {
     await using server = await TestServer.start();
     const session = server.session();

@@ -82,6 +82,21 @@ describe("a client that does not read", () => {
     expect((await session.received(2 + Number(filled))).at(-1)).toMatchObject({ $case: "released" });
   });
 
+  it("is told of a thousand claims at once without being cut off: holders are left out, and counted", async () => {
+    const [session, stream] = await unread();
+    const holders = Array.from({ length: 10 }, () => claimView({ purpose: "x".repeat(256) }));
+    for (let claimId = 1n; claimId <= 1_000n; claimId++)
+      stream.send({ kind: "waiting", claimId, lock: "a", position: 1, holders, holderCount: 10 });
+    session.call.resume();
+    const told = (await session.received(1_001))
+      .slice(1)
+      .flatMap((event) => (event?.$case === "waiting" ? [event.value] : []));
+    expect(told.map(({ claimId }) => claimId)).toEqual(Array.from({ length: 1_000 }, (_, i) => BigInt(i + 1)));
+    expect(told.every(({ holderCount }) => holderCount === 10)).toBe(true);
+    expect(told[0]?.holders).toHaveLength(10);
+    expect(told.at(-1)?.holders).toEqual([]);
+  });
+
   it("is cut off at the limit, with client-too-slow", async () => {
     const [session, stream] = await unread();
     let sent = 0;
@@ -146,12 +161,18 @@ describe("a client that does not read", () => {
 describe("a call that has ended", () => {
   const openRequest = SessionRequest.encode({ commands: [{ command: open() }] }).finish();
 
-  it("is reset if its client goes on not reading", async () => {
+  it.each([
+    ["status", 10n],
+    ["last events", 80n],
+  ])("is reset if its client does not read so far that its %s can be sent", async (_what, count) => {
     await using hasty = await TestServer.start({ lingerMs: 50 });
     await using client = await RawClient.connect(hasty.server.port);
     client.send(callFrame(1, "/holdfast.v1.LockService/Session"), messageFrame(1, openRequest));
     const [opened] = await hasty.engine.called("command");
-    for (let claimId = 1n; claimId <= 20n; claimId++) opened!.stream.send(denial(claimId, 10 * KIB));
+    for (let claimId = 1n; claimId <= count; claimId++) {
+      opened!.stream.send(denial(claimId, 10 * KIB));
+      await nextTurn();
+    }
     opened!.stream.send({ kind: "closed", reason: "session-expired", message: "over" });
     const reset = await client.frame(({ type }) => type === RST_STREAM);
     // ENHANCE_YOUR_CALM, which clients take for RESOURCE_EXHAUSTED.

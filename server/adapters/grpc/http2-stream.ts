@@ -27,8 +27,8 @@ export function http2StreamOf(call: object): ServerHttp2Stream {
 export const isClosed = (stream: ServerHttp2Stream): boolean => stream.closed || stream.destroyed;
 
 /**
- * Resets a stream whose call has ended, if it is still there after `lingerMs`: its client does not read what was
- * sent before the status, or read everything and keeps its own side open.
+ * Resets a stream whose call has ended or is to end, if it is still there after `lingerMs`: its client does not read
+ * what comes before the status, or has read everything and keeps its own side open.
  */
 export function resetIfLingering(stream: ServerHttp2Stream, lingerMs: number): void {
   if (isClosed(stream)) return;

@@ -50,6 +50,11 @@ export class Outbox {
     this.#options = options;
   }
 
+  /** Whether so much waits that only what must be said should be added. */
+  get pressed(): boolean {
+    return this.#waitingBytes + this.#inFlightBytes > this.#options.limitBytes / 2;
+  }
+
   /**
    * Adds an encoded event. One with a `key` takes the place of the latest one with that key, if it was not sent yet:
    * it may thus come before others that were added earlier.
@@ -70,15 +75,17 @@ export class Outbox {
     this.#flushAtEnd();
   }
 
-  /** Ends the call after what was added so far. */
+  /** Ends the call after what was added so far, if its client reads that in time. */
   end(ending: Failure | "ok"): void {
     this.#ending ??= ending;
+    resetIfLingering(http2StreamOf(this.#call), this.#options.lingerMs);
     this.#flushAtEnd();
   }
 
   /** Ends the call without what was not sent yet. */
   cutOff(ending: Failure): void {
     this.discard();
+    resetIfLingering(http2StreamOf(this.#call), this.#options.lingerMs);
     this.#endCall(ending);
   }
 
@@ -137,9 +144,7 @@ export class Outbox {
   }
 
   #endCall(ending: Failure | "ok"): void {
-    const stream = http2StreamOf(this.#call);
     if (ending === "ok") this.#call.end();
     else this.#call.emit("error", ending);
-    resetIfLingering(stream, this.#options.lingerMs);
   }
 }

@@ -37,7 +37,9 @@ class SessionCall extends StreamCall<EncodedSession> {
     if (this.phase === "over") return;
     switch (event.kind) {
       case "waiting":
-        return this.#push(event, event.claimId);
+        return this.#push(this.#bearable(event), event.claimId);
+      case "denied":
+        return this.#push(this.#bearable(event));
       case "heartbeat-ack":
         // An ack answers all heartbeats up to its own, so behind a larger one it says nothing.
         if (event.seq < this.#ackedSeq) return;
@@ -52,6 +54,11 @@ class SessionCall extends StreamCall<EncodedSession> {
       default:
         return this.#push(event);
     }
+  }
+
+  /** Leaves holders out for a client that has much to read: a thousand claims may be answered in one turn. */
+  #bearable<Event extends Extract<SessionEvent, { holders: unknown }>>(event: Event): Event {
+    return this.pressed ? { ...event, holders: [] } : event;
   }
 
   #push(event: SessionEvent, key?: bigint | string): void {

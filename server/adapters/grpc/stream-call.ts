@@ -31,6 +31,8 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
   /** `new`: the engine has not heard of it. `refused`: what still comes is ignored. `over`: nothing more is sent. */
   #phase: "new" | "live" | "refused" | "over" = "new";
 
+  #isOpen = false;
+
   constructor(edge: Edge, call: Call) {
     this.peer = call.getPeer();
     this.connection = http2StreamOf(call).session;
@@ -49,7 +51,9 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
   }
 
   drain(leaveWithinMs: number): void {
-    this.send({ kind: "draining", leaveWithinMs });
+    // Who is not in yet has nothing to lose by going elsewhere at once; and nothing may come before `opened`.
+    if (this.#isOpen) this.send({ kind: "draining", leaveWithinMs });
+    else this.leave();
   }
 
   leave(): void {
@@ -90,12 +94,18 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
     }
   }
 
+  /** Whether the client has so much to read that only what must be said should be sent. */
+  protected get pressed(): boolean {
+    return this.#outbox.pressed;
+  }
+
   protected push(bytes: Uint8Array, key?: bigint | string): void {
     this.#outbox.push(bytes, key);
   }
 
-  /** Proves the session by pings, if that is how it is to be proven. */
+  /** The session is open: proves it by pings, if that is how it is to be proven. */
   protected opened({ heartbeatIntervalMs, ttlMs }: Extract<SessionEvent, { kind: "opened" }>): void {
+    this.#isOpen = true;
     if (heartbeatIntervalMs === undefined && this.connection !== undefined)
       this.edge.pings.add(this.connection, this, ttlMs);
   }
