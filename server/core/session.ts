@@ -682,12 +682,16 @@ export class Session {
   }
 }
 
-/** Of a claim's seats, the one with the most before it, and its position among those who wait: 1 is next. */
+/**
+ * Of a claim's seats, the one with the most before it, and its position among those who wait: 1 is next. Of equal
+ * ones that with the most holders: a free lock is not what it waits for.
+ */
 function furthest(claim: Claim, positionOf: (seat: Seat) => number): { seat: Seat; position: number } {
-  let worst = { seat: claim.seats[0] as Seat, position: 1 };
+  let worst = { seat: claim.seats[0] as Seat, position: 0 };
   for (const seat of claim.seats) {
     const position = positionOf(seat);
-    if (position > worst.position) worst = { seat, position };
+    const isAsFar = position === worst.position && seat.queue.heldCount > worst.seat.queue.heldCount;
+    if (position > worst.position || isAsFar) worst = { seat, position };
   }
   return worst;
 }
