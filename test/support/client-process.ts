@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import type { ConnectOptions } from "../../clients/typescript/src/index.ts";
+import type { ConnectOptions, LockTarget } from "../../clients/typescript/src/index.ts";
 import { Inbox } from "./inbox.ts";
 
 /** What a client process is to do: hold a lock for as long as it lives. */
 export interface HolderTask {
   readonly addresses: readonly string[];
-  readonly lock: string;
+  readonly lock: LockTarget;
   readonly options: ConnectOptions;
 }
 

@@ -5,11 +5,11 @@ import { monotonicMs } from "./monotonic.ts";
 
 const LOOK_EVERY_MS = 20;
 
-const { addresses, lock: name, options }: HolderTask = JSON.parse(process.argv[2]!);
+const { addresses, lock: target, options }: HolderTask = JSON.parse(process.argv[2]!);
 const tell = (news: HolderNews) => process.send!(news);
 
 const client = connect(addresses, options);
-const lock = await client.acquire(name);
+const lock = await client.acquire(target);
 tell({ kind: "granted", token: String(lock.token), atMs: monotonicMs() });
 lock.signal.addEventListener("abort", () => {
   tell({ kind: "lost", reason: lock.loss!.reason, atMs: monotonicMs() });

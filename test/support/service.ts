@@ -1,9 +1,18 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
-import type { LockServiceClient } from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
+import {
+  type CheckTokenRequest,
+  type CheckTokenResponse,
+  type GetLockRequest,
+  type GetLockResponse,
+  type Lock,
+  type LockServiceClient,
+  tokenStateToJSON,
+} from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
+import { ask } from "./ask.ts";
 import { startEtcd, type TestEtcd } from "./etcd.ts";
 import { type ServerProcess, startServer } from "./server.ts";
-import { stubOf } from "./stub-session.ts";
+import { type SessionOptions, StubSession, stubOf } from "./stub-session.ts";
 
 export interface ServiceOptions {
   /** How many servers. Default: 1. */
@@ -43,6 +52,36 @@ export class Service implements AsyncDisposable {
   /** A client for the calls that only look. */
   stub(server = 0): LockServiceClient {
     return this.#stubs[server]!;
+  }
+
+  /** Opens a session for each server that is named, which may be one several times. */
+  async sessionsAt<const Servers extends readonly number[]>(
+    servers: Servers,
+    options: SessionOptions = {},
+  ): Promise<AsyncDisposable & { readonly list: { [Index in keyof Servers]: StubSession } }> {
+    const stack = new AsyncDisposableStack();
+    const list = await Promise.all(servers.map((server) => StubSession.open(this.address(server), options)));
+    for (const session of list) stack.use(session);
+    return {
+      list: list as { [Index in keyof Servers]: StubSession },
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  }
+
+  /** A lock as a server sees it, with at most 1,000 holders and waiters. */
+  async getLock(name: string, server = 0): Promise<Lock> {
+    const { lock } = await ask<GetLockRequest, GetLockResponse>(this.stub(server), "getLock", {
+      name,
+      maxClaims: 1000,
+    });
+    return lock!;
+  }
+
+  /** How the grant with a token stands, as a server sees it: "live", "ended" or "not-issued". */
+  async checkToken(name: string, fencingToken: bigint, server = 0): Promise<string> {
+    const request = { name, fencingToken };
+    const { state } = await ask<CheckTokenRequest, CheckTokenResponse>(this.stub(server), "checkToken", request);
+    return tokenStateToJSON(state).replace("TOKEN_STATE_", "").toLowerCase().replace("_", "-");
   }
 
   /**
