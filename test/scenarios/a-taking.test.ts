@@ -1,12 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import type {
-  GetLockRequest,
-  GetLockResponse,
-  Lock,
-} from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
 import { connect, type HoldfastError } from "../../clients/typescript/src/index.ts";
-import { ask } from "../support/ask.ts";
 import { ClientProcess } from "../support/client-process.ts";
 import { monotonicMs } from "../support/monotonic.ts";
 import { Service, useService } from "../support/service.ts";
@@ -14,26 +8,14 @@ import { StubSession } from "../support/stub-session.ts";
 
 const service = useService({ servers: 2 });
 
-/** Opens a session at each server that is named. */
-async function sessionsAt(...servers: readonly number[]): Promise<AsyncDisposableStack & { list: StubSession[] }> {
-  const stack = new AsyncDisposableStack();
-  const list = await Promise.all(servers.map((server) => StubSession.open(service().address(server))));
-  for (const session of list) stack.use(session);
-  return Object.assign(stack, { list });
-}
-
-const lockNow = async (name: string): Promise<Lock> => {
-  const stub = service().stub();
-  const { lock } = await ask<GetLockRequest, GetLockResponse>(stub, stub.getLock, { name, maxClaims: 0 });
-  return lock!;
-};
+const lockNow = (name: string) => service().getLock(name);
 
 const countTimers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
 
 describe("taking and giving back", () => {
   it("A1 an acquire gives a token, and a release lets the next waiter in within one commit", async () => {
-    await using sessions = await sessionsAt(0, 0);
-    const [holder, waiter] = sessions.list as [StubSession, StubSession];
+    await using sessions = await service().sessionsAt([0, 0]);
+    const [holder, waiter] = sessions.list;
     const first = await holder.take("a1");
     const second = waiter.acquire("a1");
     expect((await second.waits()).position).toBe(1);
@@ -46,7 +28,7 @@ describe("taking and giving back", () => {
 
   it("A2 of two who race for a free lock exactly one is granted, 10,000 times, at one server and at two", async () => {
     const races = async (servers: [number, number], prefix: string) => {
-      await using sessions = await sessionsAt(...servers);
+      await using sessions = await service().sessionsAt(servers);
       await Promise.all(Array.from({ length: 100 }, (_, lock) => race(sessions.list, `a2/${prefix}/${lock}`, 50)));
     };
     const race = async (rivals: readonly StubSession[], lock: string, rounds: number) => {
@@ -94,8 +76,8 @@ describe("taking and giving back", () => {
   });
 
   it("A4 a timed wait is denied at its limit, and its place is gone", async () => {
-    await using sessions = await sessionsAt(0, 0, 0);
-    const [holder, impatient, patient] = sessions.list as [StubSession, StubSession, StubSession];
+    await using sessions = await service().sessionsAt([0, 0, 0]);
+    const [holder, impatient, patient] = sessions.list;
     const held = await holder.take("a4");
     const timed = async (waitMs: number) => {
       const sentAtMs = monotonicMs();
@@ -118,8 +100,8 @@ describe("taking and giving back", () => {
   });
 
   it("A6 an aborted acquire leaves the queue, and a grant that crosses it is given back", async () => {
-    await using sessions = await sessionsAt(0, 1);
-    const [holder, next] = sessions.list as [StubSession, StubSession];
+    await using sessions = await service().sessionsAt([0, 1]);
+    const [holder, next] = sessions.list;
     await using client = connect(service().address());
 
     const held = await holder.take("a6");
@@ -157,8 +139,8 @@ describe("taking and giving back", () => {
   });
 
   it("A7 a release of what is not one's own changes nothing, and a second one is harmless", async () => {
-    await using sessions = await sessionsAt(0, 0, 1);
-    const [holder, ...others] = sessions.list as [StubSession, StubSession, StubSession];
+    await using sessions = await service().sessionsAt([0, 0, 1]);
+    const [holder, ...others] = sessions.list;
     const { claimId, token } = await holder.take("a7");
     for (const other of others) {
       await other.release(claimId);
@@ -200,8 +182,8 @@ describe("taking and giving back", () => {
       "\u202ea",
       "\ufeffa",
     );
-    await using sessions = await sessionsAt(0, 1);
-    const [holder, rival] = sessions.list as [StubSession, StubSession];
+    await using sessions = await service().sessionsAt([0, 1]);
+    const [holder, rival] = sessions.list;
     const held = await Promise.all(names.map((name) => holder.take(name, { waitMs: 0 })));
     const refusals = await Promise.all(names.map((name) => rival.acquire(name, { waitMs: 0 }).refused()));
     expect(refusals.map(({ denied }) => denied!.lock)).toEqual(names);
@@ -242,10 +224,8 @@ describe("taking and giving back", () => {
 describe.concurrent("taking and giving back, over time", () => {
   it("A5 a waiter waits for 10 x TTL and keeps its place", async () => {
     const options = { ttlMs: 2000, keep: true };
-    const stack = await Promise.all([0, 0, 1].map((server) => StubSession.open(service().address(server), options)));
-    await using holder = stack[0]!;
-    await using waiter = stack[1]!;
-    await using later = stack[2]!;
+    await using sessions = await service().sessionsAt([0, 0, 1], options);
+    const [holder, waiter, later] = sessions.list;
     const held = await holder.take("a5");
     const first = waiter.acquire("a5");
     await first.waits();
