@@ -33,7 +33,10 @@ const rules: readonly Rule[] = [
     about: "clients/typescript/src/",
     may: ["clients/typescript/src/", "@grpc/grpc-js", "@bufbuild/protobuf/wire", "node:"],
   },
-  { about: "clients/typescript/test/", may: ["clients/typescript/", "server/", "test/", "@grpc/grpc-js", ...toolkit] },
+  {
+    about: "clients/typescript/test/",
+    may: ["clients/typescript/", "server/", "test/", "@holdfast/client", "@grpc/grpc-js", ...toolkit],
+  },
   // The one command that runs a server; every other is a client like any other.
   {
     about: "clients/cli/server-command.ts",
