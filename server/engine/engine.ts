@@ -20,6 +20,7 @@ import { Deadlocks } from "./deadlocks.ts";
 import { type Link, MAX_QUEUED_COMMANDS } from "./link.ts";
 import type { Answer, LockEngine, LockPage, LockQuery, LockWatch, TokenView, WatchQuery } from "./lock-engine.ts";
 import { LockWatches, listLocks } from "./lock-watches.ts";
+import { Openings } from "./openings.ts";
 import { PositionNotices } from "./position-notices.ts";
 import { PreviousHolders } from "./previous-holders.ts";
 import { Renewals } from "./renewals.ts";
@@ -68,8 +69,9 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private readonly audit: Audit;
   private readonly links = new Map<SessionStream, Link>();
   private readonly sessions = new Map<string, Session>();
-  /** By session id and attempt. */
-  private readonly openings = new Map<string, Opening>();
+  private readonly openings = new Openings();
+  /** Streams that were closed or have ended, for as long as anybody has them: nothing more is taken from them. */
+  private readonly closed = new WeakSet<SessionStream>();
   private started: (() => void) | undefined;
   private isReady = false;
   private stopping = false;
@@ -136,6 +138,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   // -- LockEngine ------------------------------------------------------------------------------------
 
   command(stream: SessionStream, command: Command): void {
+    if (this.closed.has(stream)) return;
     let link = this.links.get(stream);
     if (link === undefined) {
       link = { stream, state: { at: "new" } };
@@ -180,6 +183,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   }
 
   disconnected(stream: SessionStream, how: "half-closed" | "broken"): void {
+    this.closed.add(stream);
     const link = this.links.get(stream);
     if (link === undefined) return;
     this.links.delete(stream);
@@ -315,21 +319,19 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   }
 
   private expect(opening: Opening): void {
-    const key = openingKey(opening.sessionId, opening.attempt);
-    const earlier = this.openings.get(key);
-    if (earlier !== undefined) earlier.link = undefined;
-    this.openings.set(key, opening);
+    const earlier = this.openings.add(opening);
+    if (earlier?.link !== undefined)
+      this.closeLink(earlier.link, "superseded", "the same resume came over another stream");
     this.submit(opening);
   }
 
   forget(opening: Opening): void {
-    const key = openingKey(opening.sessionId, opening.attempt);
-    if (this.openings.get(key) === opening) this.openings.delete(key);
+    this.openings.delete(opening);
+    this.checkEmpty();
   }
 
   /** The table shows a session that this server wrote: from here on it is this server's. */
   private adopt(entry: TableSession, opening: Opening): void {
-    this.forget(opening);
     const provenAtMs = opening.provenAtMs ?? this.nowMs();
     const session = new Session(this, entry, deadlineOf(provenAtMs, entry.record.ttlMs));
     this.sessions.set(session.id, session);
@@ -441,6 +443,8 @@ export class Engine implements LockEngine, OpeningHost, Feed {
 
   private sessionChanged(id: string, now: TableSession | undefined): void {
     const own = this.sessions.get(id);
+    const opening = now && this.openings.find(id, now.record.attempt);
+    this.openings.seen(id, now?.record.attempt);
     if (now === undefined) {
       if (own !== undefined) this.sessionEnded(own);
       return;
@@ -448,8 +452,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     const isOurs = now.record.serverId === this.serverId;
     if (own !== undefined && isOurs && own.record.attempt === now.record.attempt) return own.sawEpoch(now.modRevision);
     if (own !== undefined) this.superseded(own);
-    const opening = isOurs ? this.openings.get(openingKey(id, now.record.attempt)) : undefined;
-    if (opening !== undefined) this.adopt(now, opening);
+    if (isOurs && opening !== undefined) this.adopt(now, opening);
   }
 
   private sessionEnded(session: Session): void {
@@ -492,14 +495,15 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private checkEmpty(): void {
     if (this.whenEmpty === undefined || this.halted) return;
     const leaving = [...this.sessions.values()].some((session) => session.ending !== undefined);
-    if (!leaving) this.whenEmpty();
+    if (!leaving && !this.openings.hasNew) this.whenEmpty();
   }
 
   closeLink(link: Link, reason: Reason, message: string): void {
-    if (link.state.at === "closed") return;
+    if (link.state.at === "closed" || this.closed.has(link.stream)) return;
     if (link.state.at === "open") link.state.session.stream = undefined;
     link.state = { at: "closed" };
     this.links.delete(link.stream);
+    this.closed.add(link.stream);
     link.stream.send({ kind: "closed", reason, message });
   }
 
@@ -571,5 +575,3 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.deadlocks.look(around);
   }
 }
-
-const openingKey = (sessionId: string, attempt: bigint): string => `${sessionId}/${attempt}`;
