@@ -2,6 +2,7 @@ import { ClientLife } from "./client-life.ts";
 import { ModelClient, type Surroundings } from "./model-client.ts";
 import { Questions } from "./questions.ts";
 import { Register } from "./register.ts";
+import { remainsOf } from "./remains.ts";
 import { SimulatedEtcd } from "./simulated-etcd.ts";
 import { SimulatedServer } from "./simulated-server.ts";
 import { Trouble } from "./trouble.ts";
@@ -143,6 +144,8 @@ class Walk {
     for (const server of this.around.servers) {
       const problem = server.followerProblem();
       if (problem !== undefined) this.world.violation("FOLLOWER", `server ${server.number}: ${problem}`);
+      const remains = remainsOf(server.engine);
+      if (remains.length > 0) this.world.violation("LEAK", `server ${server.number} keeps ${remains.join(", ")}`);
     }
     const keys = [...this.etcd.entries.keys()];
     if (keys.length > 0) this.world.violation("LEFTOVER", keys.join(" "));
