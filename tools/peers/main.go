@@ -77,7 +77,7 @@ func parse(args []string) (load, error) {
 	flags.StringVar(&l.system, "system", "mutex", "drain and loop: mutex or v3lock")
 	flags.IntVar(&l.inFlight, "in-flight", 1, "puts, mutex and v3lock: operations in flight, each on a key of its own")
 	flags.IntVar(&l.waiters, "waiters", 1000, "drain and loop: clients of the one lock, each with a lease of its own")
-	warmup := flags.Float64("warmup", 0.5, "seconds of load before the clock starts; not for drain")
+	warmup := flags.Float64("warmup", 0.5, "seconds before the clock starts: of load, and in drain of standing in the queue")
 	seconds := flags.Float64("seconds", 2, "seconds measured; not for drain")
 	if err := flags.Parse(args); err != nil {
 		return l, err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -60,18 +62,32 @@ func uncontended(ctx context.Context, l load) (result, error) {
 	return got, errors.Join(err, revoke(sessions))
 }
 
+// window is when rounds count: all that end between from and until; on a very slow machine those after it too, until
+// there are `least` of them.
+type window struct {
+	from, until time.Time
+	least       int64
+	counted     atomic.Int64
+}
+
+// round is one time through all steps of a worker: how long each took.
+type round struct {
+	took  []time.Duration
+	ended time.Time
+}
+
 // repeat lets each worker repeat its steps, and counts what ended within the window. The first error ends all.
 func repeat(ctx context.Context, workers [][]step, l load) (result, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	from := time.Now().Add(l.warmup)
-	until := from.Add(l.window)
-	rounds := make([][][]time.Duration, len(workers))
+	w := &window{from: time.Now().Add(l.warmup), least: int64(len(workers))}
+	w.until = w.from.Add(l.window)
+	rounds := make([][]round, len(workers))
 	var all sync.WaitGroup
 	for i, steps := range workers {
 		all.Go(func() {
 			var err error
-			if rounds[i], err = work(ctx, steps, from, until); err != nil {
+			if rounds[i], err = work(ctx, steps, w); err != nil {
 				fail(err)
 			}
 		})
@@ -80,12 +96,12 @@ func repeat(ctx context.Context, workers [][]step, l load) (result, error) {
 	if err := context.Cause(ctx); err != nil {
 		return result{}, err
 	}
-	return gather(rounds, workers[0], l.window), nil
+	return gather(slices.Concat(rounds...), workers[0], w), nil
 }
 
-// work repeats steps until the window is over. It returns how long each step of each counted round took.
-func work(ctx context.Context, steps []step, from, until time.Time) ([][]time.Duration, error) {
-	var counted [][]time.Duration
+// work repeats steps until the window is over, and returns the rounds that count.
+func work(ctx context.Context, steps []step, w *window) ([]round, error) {
+	var counted []round
 	for {
 		took := make([]time.Duration, len(steps))
 		before := time.Now()
@@ -96,28 +112,29 @@ func work(ctx context.Context, steps []step, from, until time.Time) ([][]time.Du
 			after := time.Now()
 			took[i], before = after.Sub(before), after
 		}
-		if before.After(until) {
+		if before.Before(w.from) {
+			continue
+		}
+		if w.counted.Add(1) > w.least && before.After(w.until) {
 			return counted, nil
 		}
-		if before.After(from) {
-			counted = append(counted, took)
-		}
+		counted = append(counted, round{took, before})
 	}
 }
 
-func gather(workers [][][]time.Duration, steps []step, window time.Duration) result {
-	count := 0
-	for _, rounds := range workers {
-		count += len(rounds)
+func gather(rounds []round, steps []step, w *window) result {
+	until := w.until
+	for _, round := range rounds {
+		if round.ended.After(until) {
+			until = round.ended
+		}
 	}
-	got := newResult(count, window)
+	got := newResult(len(rounds), until.Sub(w.from))
 	got.Latencies = make(map[string]latency, len(steps))
 	for i, step := range steps {
-		times := make([]time.Duration, 0, count)
-		for _, rounds := range workers {
-			for _, round := range rounds {
-				times = append(times, round[i])
-			}
+		times := make([]time.Duration, len(rounds))
+		for j, round := range rounds {
+			times[j] = round.took[i]
 		}
 		got.Latencies[step.name] = summarize(times)
 	}
