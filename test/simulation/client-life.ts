@@ -1,15 +1,16 @@
 import type { LockSpec } from "../../server/core/frames.ts";
-import type { ModelClaim, ModelClient } from "./model-client.ts";
+import { ModelClient } from "./model-client.ts";
+import type { WalkClaim, WalkClient } from "./walk-client.ts";
 
 const NAMES = ["stock/1", "stock/1", "stock/1/price", "seats"] as const;
 const THREADS = ["", "", "thread-a", "thread-b"] as const;
 
 /** What a client wants, step by step, until it has crashed: locks of all kinds, and trouble with its connection. */
 export class ClientLife {
-  private readonly client: ModelClient;
-  private readonly world: ModelClient["world"];
+  private readonly client: WalkClient;
+  private readonly world: WalkClient["world"];
 
-  constructor(client: ModelClient) {
+  constructor(client: WalkClient) {
     this.client = client;
     this.world = client.world;
     this.again();
@@ -73,11 +74,11 @@ export class ClientLife {
     return this.claimsOf(reentryId).some((claim) => claim.request.locks.some(({ name }) => names.includes(name)));
   }
 
-  private claimsOf(reentryId: string): ModelClaim[] {
+  private claimsOf(reentryId: string): WalkClaim[] {
     return [...this.client.claims.values()].filter((claim) => claim.request.reentryId === reentryId);
   }
 
-  private useOrRelease(claim: ModelClaim): void {
+  private useOrRelease(claim: WalkClaim): void {
     const { client, world } = this;
     const { reentryId, locks } = claim.request;
     client.use(claim);
@@ -93,7 +94,7 @@ export class ClientLife {
     }
   }
 
-  private perhapsCancel(claim: ModelClaim): void {
+  private perhapsCancel(claim: WalkClaim): void {
     const { client, world } = this;
     if (!world.isChaotic) return;
     const waitedMs = client.process.nowMs() - claim.askedAtMs;
@@ -108,9 +109,9 @@ export class ClientLife {
     if (fate < 0.004) {
       const { stream } = client;
       const serverSeesMs = world.happens(0.5) ? world.between(0, 200) : world.between(0, 6000);
-      stream?.break(world.between(0, 500), serverSeesMs);
+      stream?.break(world.between(0, world.happens(0.3) ? 6000 : 500), serverSeesMs);
       world.count("client: stream breaks");
-    } else if (fate < 0.005) client.askInVain();
+    } else if (fate < 0.005 && client instanceof ModelClient) client.askInVain();
     else if (fate < 0.008) client.migrate();
     else if (fate < 0.01) {
       client.process.pause(world.between(100, 6000));

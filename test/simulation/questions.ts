@@ -1,5 +1,5 @@
-import type { ModelClaim, ModelClient, Surroundings } from "./model-client.ts";
 import type { SimulatedServer } from "./simulated-server.ts";
+import type { Surroundings, WalkClaim, WalkClient } from "./walk-client.ts";
 
 /** A grant that its client has given back, and been told so. */
 interface Ended {
@@ -10,17 +10,17 @@ interface Ended {
 /** Asks servers what they know, from the side, and finds answers that were not so at any time since the question. */
 export class Questions {
   private readonly around: Surroundings;
-  private readonly clients: () => readonly ModelClient[];
+  private readonly clients: () => readonly WalkClient[];
   private readonly ended: Ended[] = [];
 
-  constructor(around: Surroundings, clients: () => readonly ModelClient[]) {
+  constructor(around: Surroundings, clients: () => readonly WalkClient[]) {
     this.around = around;
     this.clients = clients;
     this.again();
   }
 
   /** A client was told that a claim of its own, which it held, is released. */
-  released(claim: ModelClaim): void {
+  released(claim: WalkClaim): void {
     const [first] = claim.request.locks;
     if (claim.token !== 0n && first !== undefined) this.ended.push({ name: first.name, token: claim.token });
   }

@@ -107,12 +107,17 @@ export class SimulatedServer {
   /** Tells clients to leave, ends, and starts again. */
   drain(): void {
     const { process } = this;
-    process.receive(() => {
+    for (const stream of this.streams) process.receive(() => stream.drain());
+    this.world.after(this.world.between(0, 1500), () => process.receive(() => this.stop(process)));
+  }
+
+  private stop(process: Process): void {
+    if (process === this.process) {
       this.isReady = false;
       this.engine.stop(2000, () => {
         if (process === this.process) this.crash(this.world.between(200, 2000));
       });
-    });
+    }
   }
 
   /** In what somebody who follows locks here has been told wrong, when nothing has changed for a while. */

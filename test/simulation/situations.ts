@@ -50,6 +50,8 @@ export const SITUATIONS: readonly string[] = [
   "client: told that an update is done",
   "walk: keep client dies in the calm",
   "walk: release client dies in the calm",
+  "client: leaves a mute stream",
+  "library: resumes",
   "register: written",
   // What etcd does.
   "etcd: decided",

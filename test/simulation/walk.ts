@@ -1,5 +1,6 @@
 import { ClientLife } from "./client-life.ts";
-import { ModelClient, type Surroundings } from "./model-client.ts";
+import { LibraryClient } from "./library-client.ts";
+import { ModelClient } from "./model-client.ts";
 import { Questions } from "./questions.ts";
 import { Register } from "./register.ts";
 import { remainsOf } from "./remains.ts";
@@ -7,6 +8,7 @@ import { SimulatedEtcd } from "./simulated-etcd.ts";
 import { SimulatedServer } from "./simulated-server.ts";
 import { Trouble } from "./trouble.ts";
 import { Truth } from "./truth.ts";
+import type { Surroundings, WalkClient } from "./walk-client.ts";
 import { type Violation, World } from "./world.ts";
 
 export interface WalkResult {
@@ -44,7 +46,7 @@ class Walk {
   private readonly truth: Truth;
   private readonly around: Surroundings;
   private readonly trouble: Trouble;
-  private readonly clients: ModelClient[] = [];
+  private readonly clients: WalkClient[] = [];
   private isSettled = false;
 
   constructor(world: World, seed: number) {
@@ -67,7 +69,8 @@ class Walk {
 
   /** A client that has crashed is started again: the same program, another session. */
   private startClient(i: number, run: number): void {
-    const client = new ModelClient(`client${i}.${run}`, this.around);
+    const Kind = this.world.happens(0.5) ? LibraryClient : ModelClient;
+    const client = new Kind(`client${i}.${run}`, this.around);
     this.clients[i] = client;
     new ClientLife(client);
     const watch = (): void => {
@@ -80,7 +83,7 @@ class Walk {
   /** No session ends while its client believes in it, but by force (P5, P6). */
   private sessionEnded(sessionId: string): void {
     const client = this.clients.find((each) => each.sessionId === sessionId);
-    if (client?.isPromised && !client.isPastDeadline && !this.truth.forced.has(sessionId))
+    if (client?.isPromised && !this.truth.forced.has(sessionId))
       this.world.violation("ENDED-UNASKED", `${client.name} still believes in ${sessionId}`);
   }
 
@@ -100,7 +103,7 @@ class Walk {
   }
 
   /** What is left of a client that dies in the calm is free in time (P4). */
-  private bury(client: ModelClient): void {
+  private bury(client: WalkClient): void {
     const { sessionId, onDisconnect, ttlMs, stream } = client;
     if (!client.isUp || sessionId === "" || stream === undefined) return;
     client.crash();
