@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -139,4 +139,17 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** The processes that have this in their environment, as "NAME=value": whatever a program has started has it too. */
+export function processesWith(variable: string): string[] {
+  const entries = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return entries.filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(variable);
+    } catch {
+      // It has ended meanwhile.
+      return false;
+    }
+  });
 }

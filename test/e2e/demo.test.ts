@@ -1,0 +1,34 @@
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { Program, processesWith, root } from "./program.ts";
+
+const main = join(root, "demo/main.ts");
+
+describe("make demo", () => {
+  it("sells what there is, no more, while holders are killed and paused, and leaves nothing behind", async () => {
+    await using demo = new Program(process.execPath, [main], { DEMO_MARK: "sold out" });
+    expect(await demo.ended).toEqual({ code: 0, signal: null });
+    for (const line of [
+      /^sold +300 of 300, to 300 buyers; 0 left$/m,
+      /^below zero +never$/m,
+      /^two inside +never$/m,
+      /^served +1000 buyers: 300 bought, 700 came too late$/m,
+      /^killed +3 processes/m,
+      /^paused +2 processes/m,
+      /^stale writes +2 refused; 2 writers had been told/m,
+      /^acquire +average \d+ ms, p50 \d+ ms, p99 \d+ ms$/m,
+      /^left in etcd +0 keys, 0 leases$/m,
+    ])
+      expect(demo.stdout).toMatch(line);
+    expect(demo.stderr).toBe("");
+    expect(processesWith("DEMO_MARK=sold out")).toEqual([]);
+  }, 150_000);
+
+  it("ends everything that it has started on Ctrl-C", async () => {
+    await using demo = new Program(process.execPath, [main], { DEMO_MARK: "interrupted" });
+    await demo.saw(/process \d+ is killed/);
+    demo.killGroup("SIGINT");
+    expect((await demo.ended).code).toBe(1);
+    expect(processesWith("DEMO_MARK=interrupted")).toEqual([]);
+  });
+});
