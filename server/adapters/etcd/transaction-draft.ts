@@ -14,34 +14,38 @@ const MAX_PARTS = 128;
 
 const NOTHING = Buffer.alloc(0);
 
-/** Operations as transactions of etcd. Keys and values are encoded once, whichever forms are asked for. */
+/** What a draft does with one key, or with one prefix. */
+interface KeyUse {
+  readonly bytes: Buffer;
+  written: boolean;
+  /** The distinct guards on it. */
+  readonly guards: Guard[];
+}
+
+/**
+ * Operations as transactions of etcd. Keys and values are encoded once, whichever forms are asked for. The constructor
+ * throws for what nobody may commit.
+ */
 export class TransactionDraft {
   readonly operations: readonly Operation[];
   private readonly keyspace: Keyspace;
-  private readonly keys = new Map<string, Buffer>();
+  private readonly uses = new Map<string, KeyUse>();
   private readonly writes: readonly RequestOp[][];
+  /** Each distinct guard, once. */
+  private readonly guards: Compare[] = [];
 
   constructor(keyspace: Keyspace, operations: readonly Operation[]) {
     this.keyspace = keyspace;
     this.operations = operations;
-    this.writes = operations.map((operation) => operation.writes.map((write) => this.write(write)));
+    this.writes = operations.map(({ writes }) => writes.map((write) => this.write(write)));
+    for (const operation of operations) for (const guard of operation.guards) this.addGuard(guard);
   }
 
   /** All or nothing, each distinct guard once; `undefined` if that does not fit. */
   flat(): TxnRequest | undefined {
-    const compare: Compare[] = [];
-    const seen = new Set<string>();
-    for (const { guards } of this.operations) {
-      for (const guard of guards) {
-        const identity = identityOf(guard);
-        if (seen.has(identity)) continue;
-        seen.add(identity);
-        compare.push(this.compare(guard));
-      }
-    }
     const success = this.writes.flat();
-    if (compare.length > MAX_PARTS || success.length > MAX_PARTS) return undefined;
-    return { compare, success, failure: [] };
+    if (this.guards.length > MAX_PARTS || success.length > MAX_PARTS) return undefined;
+    return { compare: this.guards, success, failure: [] };
   }
 
   /** Each operation by itself: part i of the response tells whether operation i was applied. */
@@ -63,7 +67,11 @@ export class TransactionDraft {
   }
 
   private write(write: Write): RequestOp {
-    const key = this.bytes(write.key);
+    // Of a put and a delete that are nested apart, etcd would take both.
+    const use = this.use(write.key);
+    if (use.written) throw new Error(`${write.key} is written twice in one transaction`);
+    use.written = true;
+    const key = use.bytes;
     if (write.kind === "delete") {
       return { request: { $case: "requestDeleteRange", value: { key, rangeEnd: NOTHING, prevKv: false } } };
     }
@@ -73,16 +81,25 @@ export class TransactionDraft {
     return { request: { $case: "requestPut", value: { key, value, lease, ...flags } } };
   }
 
+  private addGuard(guard: Guard): void {
+    const { guards } = this.use(guard.kind === "quiet" ? guard.prefix : guard.key);
+    if (guards.some((other) => isSame(other, guard))) return;
+    guards.push(guard);
+    this.guards.push(this.compare(guard));
+  }
+
   private compare(guard: Guard): Compare {
     switch (guard.kind) {
       case "absent":
-        return compareCreated(this.bytes(guard.key), 0);
+        return compareCreated(this.use(guard.key).bytes, 0);
       case "created":
-        return compareCreated(this.bytes(guard.key), guard.revision);
+        refuseNone(guard);
+        return compareCreated(this.use(guard.key).bytes, guard.revision);
       case "modified":
-        return compareModified(this.bytes(guard.key), Is.EQUAL, guard.revision, NOTHING);
+        refuseNone(guard);
+        return compareModified(this.use(guard.key).bytes, Is.EQUAL, guard.revision, NOTHING);
       case "quiet": {
-        const prefix = this.bytes(guard.prefix);
+        const prefix = this.use(guard.prefix).bytes;
         return compareModified(prefix, Is.LESS, guard.revision + 1, endOf(prefix));
       }
       default:
@@ -90,14 +107,24 @@ export class TransactionDraft {
     }
   }
 
-  private bytes(key: string): Buffer {
-    let bytes = this.keys.get(key);
-    if (bytes === undefined) {
-      bytes = this.keyspace.bytes(key);
-      this.keys.set(key, bytes);
+  private use(key: string): KeyUse {
+    let use = this.uses.get(key);
+    if (use === undefined) {
+      use = { bytes: this.keyspace.bytes(key), written: false, guards: [] };
+      this.uses.set(key, use);
     }
-    return bytes;
+    return use;
   }
+}
+
+/** To etcd the revision of a key that is not there is 0: such a guard would hold where it must not. */
+function refuseNone({ key, revision }: { readonly key: string; readonly revision: number }): void {
+  if (revision < 1) throw new RangeError(`a guard that ${key} is of revision ${revision}`);
+}
+
+/** Whether two guards on the same key, or the same prefix, are the same. */
+function isSame(a: Guard, b: Guard): boolean {
+  return a.kind === b.kind && (a.kind === "absent" || a.revision === (b as typeof a).revision);
 }
 
 function compareCreated(key: Buffer, revision: number): Compare {
@@ -108,15 +135,4 @@ function compareCreated(key: Buffer, revision: number): Compare {
 function compareModified(key: Buffer, result: Is, revision: number, rangeEnd: Buffer): Compare {
   const targetUnion = { $case: "modRevision", value: BigInt(revision) } as const;
   return { result, target: Target.MOD, key, targetUnion, rangeEnd };
-}
-
-function identityOf(guard: Guard): string {
-  switch (guard.kind) {
-    case "absent":
-      return `a${guard.key}`;
-    case "quiet":
-      return `q${guard.revision} ${guard.prefix}`;
-    default:
-      return `${guard.kind === "created" ? "c" : "m"}${guard.revision} ${guard.key}`;
-  }
 }

@@ -29,12 +29,22 @@ export class Transactions {
 
   /** As `Store.commit`. */
   commit(operations: readonly Operation[], done: Done): void {
-    const draft = new TransactionDraft(this.options.keyspace, operations);
-    const flat = draft.flat();
-    if (flat === undefined) {
-      this.commitNested(draft, done);
+    let draft: TransactionDraft;
+    let flat: TxnRequest | undefined;
+    try {
+      draft = new TransactionDraft(this.options.keyspace, operations);
+      flat = draft.flat();
+    } catch (fault) {
+      this.options.onFault(fault as Error);
+      setImmediate(done, { kind: "unknown" });
       return;
     }
+    if (flat === undefined) this.commitNested(draft, done);
+    else this.commitFlat(draft, flat, done);
+  }
+
+  private commitFlat(draft: TransactionDraft, flat: TxnRequest, done: Done): void {
+    const { operations } = draft;
     this.send(flat, (failure, response) => {
       if (response === undefined) this.judge(failure, draft, "flat", done);
       else if (response.succeeded) this.decide(response, () => true, draft, done);

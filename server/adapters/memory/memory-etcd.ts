@@ -156,6 +156,11 @@ function entryOf(write: Write & { kind: "put" }, createRevision: number, modRevi
 /** Throws for what etcd does not take. */
 function refuseMalformed(operations: readonly Operation[]): void {
   if (operations.length > 120) throw new RangeError(`${operations.length} operations in one transaction`);
+  for (const guard of operations.flatMap(({ guards }) => guards)) {
+    const isOfKey = guard.kind === "created" || guard.kind === "modified";
+    if (isOfKey && guard.revision < 1)
+      throw new RangeError(`a guard that ${guard.key} is of revision ${guard.revision}`);
+  }
   const keys = new Set<string>();
   for (const { key } of operations.flatMap(({ writes }) => writes)) {
     if (keys.has(key)) throw new Error(`${key} is written twice in one transaction`);

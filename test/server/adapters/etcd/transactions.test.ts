@@ -125,6 +125,20 @@ describe("a transaction", () => {
     expect(faults).toEqual([expect.stringContaining(details)]);
   });
 
+  it("with a guard that would hold for a key that is not there is a fault, and not sent", async () => {
+    const { outcome, sent, faults } = await commitTo(() => flat(true), operation([modified(KEY, 0)], remove(KEY)));
+    expect(outcome).toEqual({ kind: "unknown" });
+    expect(sent).toEqual([]);
+    expect(faults).toEqual(["a guard that session/one is of revision 0"]);
+  });
+
+  it("that writes a key twice is a fault, and not sent", async () => {
+    const { outcome, sent, faults } = await commitTo(() => flat(true), OPEN, operation([], remove(KEY)));
+    expect(outcome).toEqual({ kind: "unknown" });
+    expect(sent).toEqual([]);
+    expect(faults).toEqual(["session/one is written twice in one transaction"]);
+  });
+
   describe("for which the database is said to be full", () => {
     it("wrote nothing if guards that it would have broken still hold", async () => {
       const answer = (_: TxnRequest, attempt: number) => (attempt === 1 ? NO_SPACE : nested(true, false));
