@@ -27,7 +27,10 @@ export interface EtcdStoreOptions extends EtcdAddress {
   readonly onTrouble?: (event: StoreTrouble, why: string) => void;
   /** How long etcd may take to answer at the start. Absent: 5 s. */
   readonly startTimeoutMs?: number;
-  /** How long etcd has for a transaction (each of the two that a commit may need). Absent: 5 s. */
+  /**
+   * How long etcd has for a transaction, of which a commit may need two. Absent: 3 s. What a leader had in hand when it
+   * died is never answered, and a new one is there within 2 s.
+   */
   readonly commitTimeoutMs?: number;
   /** How long etcd has for a read, to grant a lease, or to break the silence of the watch. Absent: 3 s. */
   readonly readTimeoutMs?: number;
@@ -100,7 +103,7 @@ class OpenStore implements EtcdStore {
     this.transactions = new Transactions({
       client,
       keyspace,
-      timeoutMs: options.commitTimeoutMs ?? 5_000,
+      timeoutMs: options.commitTimeoutMs ?? 3_000,
       onFault,
     });
     this.leases = new Leases({
