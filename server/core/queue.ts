@@ -164,6 +164,8 @@ export class Seat {
   next: Seat | undefined;
   /** How many were in the queue when it came, itself counted. */
   rankAtEntry = 0;
+  /** Its place among the waiters when they were last counted: 1 is next. It may be smaller by now. */
+  position = 0;
 
   constructor(claim: Claim, key: string, lock: string, record: ClaimRecord, modRevision: number) {
     this.claim = claim;

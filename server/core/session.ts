@@ -552,34 +552,32 @@ export class Session {
   private announce(own: OwnClaim, positionOf: (seat: Seat) => number): void {
     const claim = own.seen;
     if (claim === undefined || claim.held || own.leaving !== undefined) return;
-    const { seat, position } = furthest(claim, positionOf);
-    this.sendWaiting(own, seat.spec.name, position);
+    for (const seat of claim.seats) seat.position = positionOf(seat);
+    this.sendWaiting(own, furthest(claim));
   }
 
   /**
-   * Tells a claim that it has moved up: each time its position has halved, and at each of the last ten places,
-   * at most once a second. Returns `false` if that is due but too soon.
+   * Tells a claim that it has moved up, when its seats have been counted: each time its position has halved, and
+   * at each of the last ten places, at most once a second. Returns `false` if that is due but too soon.
    */
-  movedUp(claim: Claim, seat: Seat, positionHere: number): boolean {
+  movedUp(claim: Claim): boolean {
     const own = this.claims.get(claim.id);
     if (own === undefined || own.seen !== claim || own.leaving !== undefined || this.stream === undefined) return true;
-    const several = claim.seats.length > 1;
-    const worst = several ? furthest(claim, (each) => each.queue.positionOf(each)) : { seat, position: positionHere };
-    const { position } = worst;
+    const seat = furthest(claim);
+    const { position } = seat;
     const worthIt = position <= 10 ? position < own.toldPosition : position * 2 <= own.toldPosition;
     if (!worthIt) return true;
     if (this.host.nowMs() - own.toldPositionAtMs < 1000) return false;
-    this.sendWaiting(own, worst.seat.spec.name, position);
+    this.sendWaiting(own, seat);
     return true;
   }
 
-  private sendWaiting(own: OwnClaim, lock: string, position: number): void {
-    const { table } = this.host;
-    const queue = table.queues.get(lock);
+  private sendWaiting(own: OwnClaim, { spec, position, queue }: Seat): void {
     own.toldPosition = position;
     own.toldPositionAtMs = this.host.nowMs();
-    const holders = viewHolders(queue, table, 10, false);
-    this.send({ kind: "waiting", claimId: own.id, lock, position, holders, holderCount: queue?.heldCount ?? 0 });
+    const holders = viewHolders(queue, this.host.table, 10, false);
+    const { heldCount: holderCount } = queue;
+    this.send({ kind: "waiting", claimId: own.id, lock: spec.name, position, holders, holderCount });
   }
 
   // -- Update ----------------------------------------------------------------------------------------
@@ -683,17 +681,14 @@ export class Session {
 }
 
 /**
- * Of a claim's seats, the one with the most before it, and its position among those who wait: 1 is next. Of equal
- * ones that with the most holders: a free lock is not what it waits for.
+ * Of a claim's seats, the one with the most before it. Of equal ones that with the most holders: a free lock is
+ * not what it waits for.
  */
-function furthest(claim: Claim, positionOf: (seat: Seat) => number): { seat: Seat; position: number } {
-  let worst = { seat: claim.seats[0] as Seat, position: 0 };
-  for (const seat of claim.seats) {
-    const position = positionOf(seat);
-    const isAsFar = position === worst.position && seat.queue.heldCount > worst.seat.queue.heldCount;
-    if (position > worst.position || isAsFar) worst = { seat, position };
-  }
-  return worst;
+function furthest(claim: Claim): Seat {
+  return claim.seats.reduce((worst, seat) => {
+    const isAsFar = seat.position === worst.position && seat.queue.heldCount > worst.queue.heldCount;
+    return seat.position > worst.position || isAsFar ? seat : worst;
+  });
 }
 
 function conflictOf(wanted: LockSpec, there: LockSpec | undefined): string {

@@ -16,7 +16,9 @@ export class LockWatches {
     const watcher = new Watcher(this.table, query, ready, () => this.watchers.delete(watcher));
     this.watchers.add(watcher);
     // It always has something at first: that it is caught up.
-    endOfTurn(ready);
+    endOfTurn(() => {
+      if (this.watchers.has(watcher)) ready();
+    });
     return watcher;
   }
 

@@ -33,17 +33,21 @@ export class PositionNotices {
       this.scheduled = false;
       const due = this.due;
       this.due = new Set();
+      // All are counted first: a claim on several locks is told of the one with the most before it.
+      for (const name of due) this.count(name);
       for (const name of due) this.tell(name);
       this.schedule();
     });
   }
 
-  private tell(name: string): void {
+  private count(name: string): void {
     let position = 0;
-    for (let seat = this.table.queues.get(name)?.firstWaiting; seat !== undefined; seat = seat.next) {
-      position++;
-      const session = this.session(seat.claim.sessionId);
-      if (session !== undefined && !session.movedUp(seat.claim, seat, position)) this.due.add(name);
-    }
+    for (let seat = this.table.queues.get(name)?.firstWaiting; seat !== undefined; seat = seat.next)
+      seat.position = ++position;
+  }
+
+  private tell(name: string): void {
+    for (let seat = this.table.queues.get(name)?.firstWaiting; seat !== undefined; seat = seat.next)
+      if (this.session(seat.claim.sessionId)?.movedUp(seat.claim) === false) this.due.add(name);
   }
 }

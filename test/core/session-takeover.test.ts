@@ -167,7 +167,10 @@ describe("a waiting claim that moves up", () => {
     bench.settle();
     expect(bench.told(session)).toEqual([`waiting 1 ${position}`]);
     const claim = bench.table.claim("s1", 1n)!;
-    const moveTo = (now: number) => session.movedUp(claim, claim.seats[0]!, now);
+    const moveTo = (now: number) => {
+      claim.seats[0]!.position = now;
+      return session.movedUp(claim);
+    };
     return { bench, session, moveTo };
   }
 
