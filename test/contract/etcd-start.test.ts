@@ -149,6 +149,7 @@ describe("an etcd with users", () => {
 describe("an etcd behind TLS", () => {
   it("is trusted for the certificate of any of its names, and knows us by ours", async () => {
     const folder = await mkdtemp(join(tmpdir(), "holdfast-tls-"));
+    await using _folder = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
     const authority = newAuthority();
     const { certificate, key } = authority.issue("127.0.0.1");
     const files = { "cert-file": certificate, "key-file": key, "trusted-ca-file": authority.certificate };
@@ -174,7 +175,6 @@ describe("an etcd behind TLS", () => {
     expect(await refusal(open(`127.0.0.1:${secure}`, { tls: stranger }))).toMatch(/^unreachable.*certificate/);
     const anonymous = { ca: authority.certificate, client: undefined };
     expect(await refusal(open(`127.0.0.1:${secure}`, { tls: anonymous }))).toMatch(/^unreachable/);
-    await rm(folder, { recursive: true });
   });
 });
 
