@@ -116,7 +116,10 @@ export class ClientLife {
     else if (fate < 0.01) {
       client.process.pause(world.between(100, 6000));
       world.count("client: pauses");
-    } else if (fate < 0.012) client.close();
-    else if (fate < 0.013) client.crash();
+    } else if (fate < 0.012) {
+      client.process.suspend(world.between(100, 6000));
+      world.count("client: its machine is suspended");
+    } else if (fate < 0.014) client.close();
+    else if (fate < 0.015) client.crash();
   }
 }

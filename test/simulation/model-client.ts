@@ -4,6 +4,11 @@ import { SimulatedStream, type StreamOwner } from "./simulated-stream.ts";
 import { valueFor } from "./truth.ts";
 import { type Surroundings, type WalkClaim, WalkClient } from "./walk-client.ts";
 
+interface Instant {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
 const PATIENCE_MS = 1500;
 /** After these a session with KEEP may live on. */
 const RESUMABLE = new Set<Reason>(["superseded", "store-unavailable", "draining", "client-too-slow"]);
@@ -16,12 +21,14 @@ export class ModelClient extends WalkClient implements StreamOwner {
   isUp = false;
   /** By its own clock. `undefined`: the session has none, or is not open yet. */
   private validUntilMs: number | undefined;
+  /** How far the wall clock was ahead of the monotonic one when that was proven. */
+  private aheadMs = 0;
   private leaving: SimulatedStream | undefined;
   private secret = "";
   private attempt = 0n;
   private seq = 0n;
-  private openSentAtMs = 0;
-  private readonly sentAtMs = new Map<bigint, number>();
+  private openSentAt: Instant = { nowMs: 0, wallMs: 0 };
+  private readonly sentAt = new Map<bigint, Instant>();
   private lastHeartbeatMs = 0;
   private lastHeardMs = 0;
   private nextClaimId = 1n;
@@ -38,7 +45,7 @@ export class ModelClient extends WalkClient implements StreamOwner {
     this.leaving?.halfClose();
     this.leaving = undefined;
     this.claims.clear();
-    this.sentAtMs.clear();
+    this.sentAt.clear();
     this.sessionId = "";
     this.validUntilMs = undefined;
     this.attempt = 0n;
@@ -54,8 +61,8 @@ export class ModelClient extends WalkClient implements StreamOwner {
     if (server === undefined) return this.later(100, () => this.stream === undefined && this.connect());
     const stream = new SimulatedStream(this, server);
     this.stream = stream;
-    this.openSentAtMs = this.process.nowMs();
-    this.lastHeardMs = this.openSentAtMs;
+    this.openSentAt = this.now();
+    this.lastHeardMs = this.openSentAt.nowMs;
     stream.write(this.first());
     this.later(PATIENCE_MS, () => {
       if (this.stream !== stream || this.isUp) return;
@@ -117,7 +124,15 @@ export class ModelClient extends WalkClient implements StreamOwner {
   // -- Deadline --------------------------------------------------------------------------------------
 
   private get isPastDeadline(): boolean {
-    return this.validUntilMs !== undefined && this.process.nowMs() > this.validUntilMs;
+    if (this.validUntilMs === undefined) return false;
+    const { nowMs, wallMs } = this.now();
+    // What the wall clock gained is time that the machine was suspended.
+    const gainedMs = Math.max(0, wallMs - nowMs - this.aheadMs);
+    return gainedMs > 1000 || nowMs + gainedMs > this.validUntilMs;
+  }
+
+  private now(): Instant {
+    return { nowMs: this.process.nowMs(), wallMs: this.process.wallMs() };
   }
 
   override get isValid(): boolean {
@@ -132,9 +147,11 @@ export class ModelClient extends WalkClient implements StreamOwner {
     this.startAnew();
   }
 
-  private extend(sentAtMs: number, validForMs: number): void {
-    if (this.liveness !== "heartbeat") return;
-    this.validUntilMs = Math.max(this.validUntilMs ?? 0, sentAtMs + validForMs * 0.99);
+  private extend({ nowMs, wallMs }: Instant, validForMs: number): void {
+    const untilMs = nowMs + validForMs * 0.99;
+    if (this.liveness !== "heartbeat" || untilMs < (this.validUntilMs ?? 0)) return;
+    this.validUntilMs = untilMs;
+    this.aheadMs = wallMs - nowMs;
     this.around.register.check();
   }
 
@@ -152,7 +169,7 @@ export class ModelClient extends WalkClient implements StreamOwner {
     }
     if (nowMs - this.lastHeartbeatMs < this.ttlMs / 4) return;
     this.lastHeartbeatMs = nowMs;
-    this.sentAtMs.set(++this.seq, nowMs);
+    this.sentAt.set(++this.seq, this.now());
     this.stream?.write({ kind: "heartbeat", seq: this.seq });
   }
 
@@ -196,9 +213,9 @@ export class ModelClient extends WalkClient implements StreamOwner {
       case "opened":
         return this.opened(event);
       case "heartbeat-ack": {
-        const sentAtMs = this.sentAtMs.get(event.seq);
-        if (sentAtMs === undefined) this.world.violation("STRANGE-ACK", `${this.name}: ${event.seq}`);
-        else this.extend(sentAtMs, event.validForMs);
+        const sentAt = this.sentAt.get(event.seq);
+        if (sentAt === undefined) this.world.violation("STRANGE-ACK", `${this.name}: ${event.seq}`);
+        else this.extend(sentAt, event.validForMs);
         return;
       }
       case "granted":
@@ -232,7 +249,7 @@ export class ModelClient extends WalkClient implements StreamOwner {
     this.sessionId = event.sessionId;
     if (isNew) this.secret = event.secret;
     else this.catchUp(event.claims);
-    this.extend(this.openSentAtMs, event.validForMs);
+    this.extend(this.openSentAt, event.validForMs);
   }
 
   /** After a resume: what is lost, then the releases, then what is still wanted, then what was not confirmed. */
@@ -269,7 +286,8 @@ export class ModelClient extends WalkClient implements StreamOwner {
     if (claim === undefined) {
       this.world.count("client: gives a grant back");
       this.stream?.write({ kind: "release", claimId });
-    } else if (claim.state === "wanted") this.isGranted(claim, token);
+    } else if (claim.state === "released") this.world.count("client: a grant crosses its release");
+    else if (claim.state === "wanted") this.isGranted(claim, token);
     else if (claim.state === "held" && claim.token !== token)
       this.world.violation("TOKEN-CHANGED", `${this.idOf(claim)} has ${token}, and had ${claim.token}`);
   }

@@ -24,7 +24,9 @@ export interface Surroundings {
 export interface WalkClaim {
   readonly request: Acquire;
   state: "wanted" | "held" | "released";
+  /** By the client's own clock, and in true time. */
   readonly askedAtMs: number;
+  readonly askedAtTrueMs: number;
   /** etcd's revision when it was asked for. */
   readonly askedAtRevision: number;
   token: bigint;
@@ -89,6 +91,7 @@ export abstract class WalkClient implements Believer {
       request,
       state: "wanted",
       askedAtMs: this.process.nowMs(),
+      askedAtTrueMs: this.world.nowMs,
       askedAtRevision: this.around.truth.now.revision,
       token: 0n,
       value: 0,
@@ -156,7 +159,7 @@ export abstract class WalkClient implements Believer {
   }
 
   private checkDenial(claim: WalkClaim, reason: Reason | undefined): void {
-    const { request, askedAtRevision, askedAtMs } = claim;
+    const { request, askedAtRevision, askedAtTrueMs } = claim;
     if (claim.state === "held") this.world.violation("DENIED-HELD", `${this.idOf(claim)}: ${reason}`);
     if (reason === "busy" && request.waitMs !== 0) this.world.violation("BUSY-UNASKED", this.idOf(claim));
     if (
@@ -164,7 +167,7 @@ export abstract class WalkClient implements Believer {
       !wasRefusedRightly(this.around.truth, reason, request.locks, askedAtRevision)
     )
       this.world.violation("BUSY-LIES", `${this.idOf(claim)}: ${reason}`);
-    if (reason === "timeout" && this.process.nowMs() - askedAtMs < (request.waitMs ?? 0) * 0.97)
+    if (reason === "timeout" && this.world.nowMs - askedAtTrueMs < (request.waitMs ?? 0) * 0.97)
       this.world.violation("TIMEOUT-EARLY", this.idOf(claim));
   }
 

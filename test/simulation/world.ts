@@ -153,6 +153,9 @@ export class Process implements Clock {
   private readonly rate: number;
   private readonly offsetMs: number;
   private isPaused = false;
+  /** Since when its monotonic clock stands still, in true time, and for how long it did before. */
+  private suspendedSinceMs: number | undefined;
+  private suspendedMs = 0;
   private dueTimers: (() => void)[] = [];
   private inbox: (() => void)[] = [];
   private draining = false;
@@ -168,17 +171,22 @@ export class Process implements Clock {
   }
 
   nowMs(): number {
-    return this.offsetMs + this.world.nowMs * this.rate;
+    const trueMs = this.suspendedSinceMs ?? this.world.nowMs;
+    return this.offsetMs + (trueMs - this.suspendedMs) * this.rate;
   }
 
   wallMs(): number {
-    return 1.7e12 + this.nowMs();
+    return 1.7e12 + this.world.nowMs;
   }
 
   at(atMs: number, fn: () => void): void {
-    const dueMs = (atMs - this.offsetMs) / this.rate;
     // A timer may fire late by a little, never early.
-    this.world.after(dueMs - this.world.nowMs + 1e-6, () => this.timer(fn));
+    this.world.after((atMs - this.nowMs()) / this.rate + 1e-6, () =>
+      this.timer(() => {
+        if (this.nowMs() < atMs) this.at(atMs, fn);
+        else fn();
+      }),
+    );
   }
 
   endOfTurn(fn: () => void): void {
@@ -216,8 +224,17 @@ export class Process implements Clock {
     this.world.after(forMs, () => this.wake());
   }
 
+  /** Pauses the whole machine: its monotonic clock stands still, the wall clock does not. */
+  suspend(forMs: number): void {
+    if (this.isPaused || !this.isAlive) return;
+    this.suspendedSinceMs = this.world.nowMs;
+    this.pause(forMs);
+  }
+
   private wake(): void {
     this.isPaused = false;
+    if (this.suspendedSinceMs !== undefined) this.suspendedMs += this.world.nowMs - this.suspendedSinceMs;
+    this.suspendedSinceMs = undefined;
     const timers = this.dueTimers;
     this.dueTimers = [];
     for (const timer of timers) if (this.isAlive) this.guard(timer);
