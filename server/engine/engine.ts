@@ -351,6 +351,8 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       if (outcome.kind === "renewed" && session.isOpen) this.answerOpen(session, link, secret);
       else if (outcome.kind === "unavailable")
         this.closeLink(link, "store-unavailable", "the store does not answer: resume again with a larger attempt");
+      else if (session.isOver && this.table.sessions.has(session.id))
+        this.closeLink(link, "superseded", "the session was resumed on another stream");
       else this.closeLink(link, "session-expired", "the session ended as it was resumed: open a new one");
     });
   }
