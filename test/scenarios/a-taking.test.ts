@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { connect, type HoldfastError } from "../../clients/typescript/src/index.ts";
 import { ClientProcess } from "../support/client-process.ts";
+import { eventually } from "../support/eventually.ts";
 import { monotonicMs } from "../support/monotonic.ts";
 import { Service, useService } from "../support/service.ts";
 import { StubSession } from "../support/stub-session.ts";
@@ -85,7 +86,7 @@ describe("taking and giving back", () => {
       return { reason, lateMs: monotonicMs() - sentAtMs - waitMs };
     };
     const denied = Promise.all(Array.from({ length: 11 }, (_, i) => timed(400 + 20 * i)));
-    await expect.poll(async () => (await lockNow("a4")).waiterCount).toBe(11);
+    await eventually(async () => (await lockNow("a4")).waiterCount, 11);
     const last = patient.acquire("a4");
     expect((await last.waits()).position).toBe(12);
     const denials = await denied;
@@ -108,7 +109,7 @@ describe("taking and giving back", () => {
     const abort = new AbortController();
     const cancelled = client.acquire("a6", { signal: abort.signal });
     cancelled.catch(() => undefined);
-    await expect.poll(async () => (await lockNow("a6")).waiterCount).toBe(1);
+    await eventually(async () => (await lockNow("a6")).waiterCount, 1);
     const waiter = next.acquire("a6");
     expect((await waiter.waits()).position).toBe(2);
     abort.abort(new Error("not wanted any more"));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { useService } from "../support/service.ts";
 import type { StubClaim, StubSession } from "../support/stub-session.ts";
 
@@ -57,7 +58,7 @@ describe("fairness", () => {
     waiting[2].cancel();
     // They are told at most once a second.
     const positions = () => claims.map(({ places }) => places.at(-1)!.position);
-    await expect.poll(positions, { timeout: 5000 }).toEqual([1, 2, 3, 3, 4]);
+    await eventually(positions, [1, 2, 3, 3, 4]);
     expect(claims.map(({ isGranted }) => isGranted)).toEqual([false, false, false, false, false]);
 
     let last = held.token;
@@ -102,7 +103,7 @@ describe("fairness", () => {
     for (let position = WAITERS / 2; position >= 10; position = Math.floor(position / 2)) {
       await drainTo(position);
       // At most once a second: real time has to pass.
-      await expect.poll(() => last.claim.places.at(-1)!.position, { timeout: 5000 }).toBe(position);
+      await eventually(() => last.claim.places.at(-1)!.position, position);
     }
     await drainTo(0);
     await release();

@@ -17,13 +17,17 @@ export type HolderNews =
   | { readonly kind: "looked"; readonly held: boolean; readonly deadlineMs: number; readonly atMs: number }
   /** `lock.signal` has fired. */
   | { readonly kind: "lost"; readonly reason: string; readonly atMs: number }
+  /** It writes to what the lock protects, without looking whether it still holds it. */
+  | { readonly kind: "writes"; readonly token: string }
   /** Its event loop turns again. `lastHeldMs`: when, while it was blocked, it last believed that it held the lock. */
   | { readonly kind: "unblocked"; readonly lastHeldMs: number; readonly atMs: number };
 
 /** What a client process can be told. */
 export type HolderOrder =
   /** Block the event loop, as a long computation does, looking at the lock all the time. */
-  { readonly kind: "block"; readonly forMs: number } | { readonly kind: "release" };
+  | { readonly kind: "block"; readonly forMs: number }
+  /** Write to what the lock protects. */
+  | { readonly kind: "write" };
 
 /** A program that uses the TypeScript client, as a process of its own. Disposing of it kills it. */
 export class ClientProcess implements AsyncDisposable {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import {
   type CheckTokenRequest,
@@ -11,8 +10,15 @@ import {
 } from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
 import { ask } from "./ask.ts";
 import { startEtcd, type TestEtcd } from "./etcd.ts";
+import { eventually } from "./eventually.ts";
 import { type ServerProcess, startServer } from "./server.ts";
 import { type SessionOptions, StubSession, stubOf } from "./stub-session.ts";
+
+/** A lock as a server sees it, with at most 1,000 holders and waiters. */
+export async function getLock(stub: LockServiceClient, name: string): Promise<Lock> {
+  const { lock } = await ask<GetLockRequest, GetLockResponse>(stub, "getLock", { name, maxClaims: 1000 });
+  return lock!;
+}
 
 export interface ServiceOptions {
   /** How many servers. Default: 1. */
@@ -68,13 +74,8 @@ export class Service implements AsyncDisposable {
     };
   }
 
-  /** A lock as a server sees it, with at most 1,000 holders and waiters. */
-  async getLock(name: string, server = 0): Promise<Lock> {
-    const { lock } = await ask<GetLockRequest, GetLockResponse>(this.stub(server), "getLock", {
-      name,
-      maxClaims: 1000,
-    });
-    return lock!;
+  getLock(name: string, server = 0): Promise<Lock> {
+    return getLock(this.stub(server), name);
   }
 
   /** How the grant with a token stands, as a server sees it: "live", "ended" or "not-issued". */
@@ -88,14 +89,9 @@ export class Service implements AsyncDisposable {
    * Resolves when etcd holds no key and no lease: leases are revoked in the background, at most 200 a second, or
    * expire. Rejects with what is left.
    */
-  async becomesEmpty(withinMs = 20_000): Promise<void> {
-    const startedMs = performance.now();
-    for (;;) {
-      const left = { keys: await this.etcd.countKeys(), leases: await this.etcd.countLeases() };
-      if (left.keys + left.leases === 0) return;
-      if (performance.now() - startedMs > withinMs) throw new Error(`left in etcd: ${JSON.stringify(left)}`);
-      await delay(20);
-    }
+  async becomesEmpty(): Promise<void> {
+    const left = async () => ({ keys: await this.etcd.countKeys(), leases: await this.etcd.countLeases() });
+    await eventually(left, { keys: 0, leases: 0 });
   }
 
   /** The logs of the servers, for whoever has to find out what went wrong. */

@@ -115,7 +115,7 @@ export class StubSession implements AsyncDisposable {
     });
     session.send({ $case: "open", value: open });
     const opened = session.inbox.first((event) => (event.$case === "opened" ? event.value : undefined));
-    const end = await Promise.race([opened, session.ended]);
+    const end = await opened.catch(() => session.ended);
     if ("code" in end) throw new Refused(end.reason ?? "", end.details);
     session.opened = end;
     if (heartbeat) session.#beating = setInterval(() => session.beat(), Number(end.ttl!.seconds) * 333);
