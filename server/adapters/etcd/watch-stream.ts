@@ -12,7 +12,6 @@ import { revisionOf, toRevision } from "./revision.ts";
 
 /** What comes over a watch. After `compacted`, `broken` or `fault` nothing does. */
 export interface WatchEvents {
-  opened(): void;
   /** `more`: a fragment, and others follow. */
   events(events: readonly Event[], more: boolean): void;
   progress(revision: number): void;
@@ -93,10 +92,8 @@ export class WatchStream {
 
   private pass(response: WatchResponse): void {
     if (response.canceled) this.canceled(response);
-    else if (response.created) {
-      this.watchId = response.watchId;
-      this.to.opened();
-    } else if (response.events.length > 0) {
+    else if (response.created) this.watchId = response.watchId;
+    else if (response.events.length > 0) {
       if (response.watchId === this.watchId) this.to.events(response.events, response.fragment);
     } else if (response.watchId === this.watchId || (response.watchId === ALL_WATCHES && this.watchId !== undefined)) {
       this.to.progress(revisionOf(response.header));

@@ -64,13 +64,12 @@ export class Watch {
     this.stream = new WatchStream(
       { client, keyspace, silenceMs, fromRevision: this.assembler.deliveredRevision },
       {
-        opened: () => {
-          this.failures = 0;
-        },
         events: (events, more) => {
+          this.failures = 0;
           if (!this.assembler.take(events, more)) this.contradicted();
         },
         progress: (revision) => {
+          this.failures = 0;
           if (this.assembler.progressed(revision)) feed.progress(revision);
         },
         compacted: (revision) => {
@@ -118,7 +117,10 @@ export class Watch {
 
   private assembleFrom(revision: number): RevisionAssembler {
     const { keyspace, feed } = this.options;
-    return new RevisionAssembler(keyspace, revision, (at, changes) => feed.changes(at, changes));
+    return new RevisionAssembler(keyspace, revision, (at, changes) => {
+      // One of several revisions in a response may be what makes the store close.
+      if (!this.closed) feed.changes(at, changes);
+    });
   }
 
   /** At once after the first failure, then more and more slowly. */

@@ -142,6 +142,20 @@ describe("the watch", () => {
     });
   });
 
+  it("delivers nothing once the store is closed, not even what came with what closed it", async () => {
+    const serve = (call: WatchCall) => send(call, created(), events(false, event(2, "a"), event(3, "b")));
+    await followed(serve, async ({ feed, store }) => {
+      const closed = Promise.withResolvers<void>();
+      const deliver = feed.changes.bind(feed);
+      feed.changes = (revision, changes) => {
+        deliver(revision, changes);
+        void store.close().then(closed.resolve);
+      };
+      await closed.promise;
+      expect(shapeOf(feed)).toEqual([[2, 1]]);
+    });
+  });
+
   it("is opened again when etcd ends it, refuses it, or is silent when asked for it", async () => {
     const serve = (call: WatchCall, _: WatchRequest, n: number) => {
       if (n === 1) call.end();
