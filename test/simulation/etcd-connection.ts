@@ -21,8 +21,7 @@ const NEVER_ARRIVES = 0.01;
  * fall silent or have a gap. What arrives waits while the server is paused and is lost when it has crashed.
  */
 export class EtcdConnection implements Store {
-  /** Until when its watch is silent, although nothing says so. */
-  staleUntilMs = 0;
+  private staleUntilMs = 0;
   /** Whether the history was compacted away under its watch. */
   hasGap = false;
   /** Until when nothing gets through to etcd: the outcome of what is sent is unknown. */
@@ -55,6 +54,11 @@ export class EtcdConnection implements Store {
 
   close(): void {
     this.unsubscribe();
+  }
+
+  /** Its watch says nothing for a while, and nothing says so. */
+  silence(forMs: number): void {
+    this.staleUntilMs = Math.max(this.staleUntilMs, this.world.nowMs + forMs);
   }
 
   get troubledUntilMs(): number {

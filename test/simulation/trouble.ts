@@ -47,14 +47,14 @@ export class Trouble {
       server.crash(world.between(200, 3000));
     } else if (fate < 0.33) {
       hit("watch silent");
-      connection.staleUntilMs = world.nowMs + world.between(500, 9000);
+      connection.silence(world.between(500, 9000));
       if (world.happens(0.5)) this.driveAway(server);
     } else if (fate < 0.48) {
       hit("server pauses");
       process.pause(world.between(100, 6000));
     } else if (fate < 0.62) {
       hit("watch has a gap");
-      connection.staleUntilMs = world.nowMs + world.between(100, 2500);
+      connection.silence(world.between(100, 2500));
       connection.hasGap = true;
     } else if (fate < 0.7) {
       hit("leader changes");
@@ -70,8 +70,9 @@ export class Trouble {
       world.pick([...server.streams])?.refuse();
     } else if (fate < 0.95) {
       hit("server is cut off");
-      connection.cutUntilMs = world.nowMs + world.between(300, 6000);
-      connection.staleUntilMs = Math.max(connection.staleUntilMs, connection.cutUntilMs);
+      const forMs = world.between(300, 6000);
+      connection.cutUntilMs = world.nowMs + forMs;
+      connection.silence(forMs);
     }
   }
 
