@@ -1,3 +1,4 @@
+import type { ClaimRequest } from "./frames.ts";
 import type { HeldLock } from "./held-lock.ts";
 import { HoldfastError, LockLostError } from "./holdfast-error.ts";
 import { LockClaim, type QueuePlace } from "./lock-claim.ts";
@@ -5,6 +6,7 @@ import { type LockChanges, LockReads, type LockView, type TokenView, type WatchT
 import { type ClaimOptions, claimRequest, type LockTarget } from "./lock-request.ts";
 import { type ConnectOptions, type Settings, settingsFrom } from "./options.ts";
 import { SessionRuntime } from "./session-runtime.ts";
+import { ThreadsOfControl } from "./thread-of-control.ts";
 
 /** How to acquire. */
 export interface AcquireOptions extends ClaimOptions {
@@ -21,6 +23,16 @@ export interface AcquireOptions extends ClaimOptions {
 
 /** How to try: without waiting. */
 export type TryOptions = ClaimOptions & Pick<AcquireOptions, "signal">;
+
+/** How to run something under a lock. */
+export interface WithLockOptions extends AcquireOptions {
+  /**
+   * Whether the call belongs to the thread of control around it. Default: true. Then a call nested in another on
+   * the same lock re-enters it, and a circle of threads that wait for each other is refused, `deadlock`, to the
+   * youngest. False: it excludes every other claim, also those around it, and waits for ever if one of them has it.
+   */
+  readonly reentrant?: boolean;
+}
 
 /** How to look. */
 export interface LookOptions {
@@ -63,11 +75,15 @@ export interface Client extends AsyncDisposable {
    * was lost meanwhile it rejects with `LockLostError`, whatever `fn` did; what `fn` threw is then its `cause`.
    *
    * `fn` is not stopped on loss: give `lock.signal` to what it calls.
+   *
+   * Nested in another `withLock` of this client, by calls and awaits, on what that holds no more weakly, it
+   * re-enters: `fn` runs at once, with the same lock. Otherwise it queues, and is refused with `deadlock` when its
+   * thread of control would wait in a circle with others. Calls made side by side (`Promise.all`) exclude each other.
    */
   withLock<T>(target: LockTarget | readonly LockTarget[], fn: (lock: HeldLock) => T | Promise<T>): Promise<T>;
   withLock<T>(
     target: LockTarget | readonly LockTarget[],
-    options: AcquireOptions,
+    options: WithLockOptions,
     fn: (lock: HeldLock) => T | Promise<T>,
   ): Promise<T>;
 
@@ -115,6 +131,7 @@ export function connect(addresses: string | readonly string[], options: ConnectO
 class SessionClient implements Client {
   readonly #runtime: SessionRuntime;
   readonly #reads: LockReads;
+  readonly #threads = new ThreadsOfControl();
 
   constructor(settings: Settings) {
     this.#reads = new LockReads(settings);
@@ -130,8 +147,12 @@ class SessionClient implements Client {
   }
 
   async acquire(target: LockTarget | readonly LockTarget[], options: AcquireOptions = {}): Promise<HeldLock> {
-    const { waitMs, signal, onWaiting } = options;
-    const request = claimRequest(target, waitMs, options);
+    const request = claimRequest(target, options.waitMs, options);
+    if (options.waitMs === undefined) this.#threads.refuseToWaitForItself(request.locks);
+    return this.#claim(request, options);
+  }
+
+  async #claim(request: ClaimRequest, { signal, onWaiting }: AcquireOptions): Promise<HeldLock> {
     if (signal?.aborted) throw new HoldfastError("aborted", "the signal was aborted before", { cause: signal.reason });
     const about = { locks: request.locks, onWaiting };
     const claim = this.#runtime.acquire(request, (claimId) => new LockClaim(this.#runtime, claimId, about));
@@ -159,18 +180,25 @@ class SessionClient implements Client {
 
   async withLock<T>(
     target: LockTarget | readonly LockTarget[],
-    ...rest: [WithLockBody<T>] | [AcquireOptions, WithLockBody<T>]
+    ...rest: [WithLockBody<T>] | [WithLockOptions, WithLockBody<T>]
   ): Promise<T> {
-    const [options, fn] = rest.length === 1 ? [{}, rest[0]] : rest;
-    await using lock = await this.acquire(target, options);
-    let result: T;
-    try {
-      result = await fn(lock);
-    } catch (error) {
-      throw lossWith(lock.loss, error) ?? error;
+    const [options, fn]: [WithLockOptions, WithLockBody<T>] = rest.length === 1 ? [{}, rest[0]] : rest;
+    const request = claimRequest(target, options.waitMs, options);
+    if (options.reentrant === false) {
+      await using lock = await this.#claim(request, options);
+      return await untilLost(lock, fn);
     }
-    if (lock.loss !== undefined) throw lock.loss;
-    return result;
+    const way = this.#threads.enter(request.locks);
+    if (way.kind === "reenter") {
+      try {
+        return await untilLost(way.frame.lock, fn);
+      } finally {
+        await way.frame.leave();
+      }
+    }
+    using _child = this.#threads.begin();
+    const lock = await this.#claim({ ...request, reentryId: way.threadId }, options);
+    return await this.#threads.run(way.threadId, request.locks, lock, () => untilLost(lock, fn));
   }
 
   getLock(name: string, { maxClaims = 0, signal }: LookOptions & { maxClaims?: number } = {}): Promise<LockView> {
@@ -200,6 +228,18 @@ class SessionClient implements Client {
 }
 
 type WithLockBody<T> = (lock: HeldLock) => T | Promise<T>;
+
+/** What `fn` returns, unless the lock was lost meanwhile. */
+async function untilLost<T>(lock: HeldLock, fn: WithLockBody<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await fn(lock);
+  } catch (error) {
+    throw lossWith(lock.loss, error) ?? error;
+  }
+  if (lock.loss !== undefined) throw lock.loss;
+  return result;
+}
 
 /** The loss, with what was thrown because of it; itself if that is what was thrown. */
 function lossWith(loss: LockLostError | undefined, thrown: unknown): LockLostError | undefined {

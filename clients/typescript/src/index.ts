@@ -3,8 +3,16 @@
  *
  * @packageDocumentation
  */
-export { type AcquireOptions, type Client, connect, type LookOptions, type TryOptions } from "./client.ts";
+export {
+  type AcquireOptions,
+  type Client,
+  connect,
+  type LookOptions,
+  type TryOptions,
+  type WithLockOptions,
+} from "./client.ts";
 export { type CallError, decodeError } from "./decode-error.ts";
+export { type CampaignOptions, Election, type Leader, type Leadership } from "./election.ts";
 export type {
   ClaimView,
   ClientInfo,
