@@ -1,18 +1,23 @@
 const names: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
+/** What comes so soon after the first is the same: make, npm and supervisors pass on what a whole group was sent. */
+const ECHO_MS = 500;
+
 /** Signals that ask this process to end. */
 export interface StopSignals extends Disposable {
   /** Resolves with the first of them. */
   readonly first: Promise<NodeJS.Signals>;
 }
 
-/** Listens to signals until disposed of; from the second on it calls `again`. */
+/** Listens to signals until disposed of. Calls `again` for every one that comes half a second after the first or later. */
 export function listenToStopSignals(again: () => void): StopSignals {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  let count = 0;
+  let firstAtMs: number | undefined;
   const listener = (name: NodeJS.Signals) => {
-    if (++count === 1) resolve(name);
-    else again();
+    if (firstAtMs === undefined) {
+      firstAtMs = performance.now();
+      resolve(name);
+    } else if (performance.now() - firstAtMs >= ECHO_MS) again();
   };
   for (const name of names) process.on(name, listener);
   return {

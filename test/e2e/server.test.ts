@@ -114,11 +114,13 @@ describe("a server on an etcd that is there", () => {
     const over = new Promise((resolve) => hold.once("error", resolve));
     hold.on("data", ({ event }: HoldResponse) => {
       told.push(event!.$case);
-      if (event!.$case === "granted") server.program.kill("SIGTERM");
-      // It does not go: who reads this could.
-      if (event!.$case === "draining") server.program.kill("SIGTERM");
+      // Both at once are one signal, as when a supervisor sends it to a group.
+      if (event!.$case === "granted") for (let i = 0; i < 2; i++) server.program.kill("SIGTERM");
     });
+    await server.program.saw(/server\.stopping/, "stderr");
+    const impatience = setInterval(() => server.program.kill("SIGTERM"), 100);
     expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    clearInterval(impatience);
     await over;
     expect(told).toEqual(["granted", "draining"]);
     client.close();
