@@ -17,7 +17,7 @@ const note = (error: unknown) => uncaught.push(error);
 
 beforeAll(async () => {
   process.on("uncaughtException", note);
-  server = await TestServer.start({ lingerMs: 100 });
+  server = await TestServer.start();
 });
 
 // Whatever came, the server lives and serves.

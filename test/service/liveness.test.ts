@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HoldRequest, SessionRequest } from "../../server/gen/holdfast/v1/lock_service.ts";
 import { startRelay } from "../support/relay.ts";
 import { open, TestServer } from "./harness.ts";
-import { callFrame, DATA, END_STREAM, messageFrame, PING, RawClient } from "./raw-client.ts";
+import { callFrame, DATA, END_STREAM, GOAWAY, messageFrame, PING, RawClient } from "./raw-client.ts";
 
 let server: TestServer;
 
@@ -62,6 +62,22 @@ describe("a transport session", () => {
     // One answer may have been on its way.
     expect(proofs.slice(before + 1).every(({ stream }) => stream === lively)).toBe(true);
     expect(proofs.slice(0, 2).every(({ stream }) => stream === silent)).toBe(true);
+  });
+
+  it("is not proven by pings that Node does not send, since the client has begun to close the connection", async () => {
+    server.engine.opened.ttlMs = 60;
+    await using client = await RawClient.connect(server.server.port);
+    client.send(callFrame(1, "/holdfast.v1.LockService/Session"), messageFrame(1, openRequest));
+    await server.engine.called("proven", 2);
+    client.send({ type: GOAWAY, flags: 0, streamId: 0, payload: Buffer.alloc(8) });
+    await client.frame(({ type }) => type === GOAWAY);
+    const before = server.engine.of("proven").length;
+    const other = server.session();
+    other.send(open({ liveness: 2 }));
+    const proofs = await server.engine.called("proven", before + 10);
+    const closing = server.engine.of("command")[0]!.stream;
+    // One ping may have been under way.
+    expect(proofs.slice(before).filter(({ stream }) => stream === closing).length).toBeLessThanOrEqual(1);
   });
 
   it("shares the pings of its connection with the others, at the pace of the shortest TTL", async () => {

@@ -1,5 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { encodeSessionEvent } from "../../server/adapters/grpc/encode.ts";
 import type { SessionEvent } from "../../server/core/frames.ts";
 import { type SessionCommand, SessionRequest } from "../../server/gen/holdfast/v1/lock_service.ts";
 import type { SessionStream } from "../../server/ports/session-stream.ts";
@@ -331,11 +332,18 @@ describe("a fault", () => {
     const [session, stream] = await opened();
     stream.send({ kind: "released", claimId: 2n ** 64n });
     stream.send({ kind: "released", claimId: 1n });
-    expect((await session.ending).code).toBe(status.INTERNAL);
+    const ending = await session.ending;
+    expect(ending.code).toBe(status.INTERNAL);
+    expect(detailsOf(ending).info?.reason).toBe("REASON_INTERNAL");
     expect(session.events).toHaveLength(1);
     expect(server.logged).toMatchObject([{ level: "error", name: "event.unencodable" }]);
     expect(await server.engine.called("disconnected")).toMatchObject([{ how: "broken" }]);
-    const [next] = await opened();
-    expect(next.events).toMatchObject([{ $case: "opened", value: { sessionId: "session-1" } }]);
+  });
+
+  it("of an event that cannot be encoded leaves nothing of it in the next", () => {
+    const released = (claimId: bigint) => encodeSessionEvent({ kind: "released", claimId });
+    const before = released(1n);
+    expect(() => released(2n ** 64n)).toThrow();
+    expect(released(1n)).toEqual(before);
   });
 });

@@ -82,7 +82,8 @@ export class FakeEngine implements LockEngine {
 
   refuse(stream: SessionStream, reason: Reason, message: string): void {
     this.#record({ kind: "refuse", stream, reason, message });
-    stream.send({ kind: "closed", reason, message });
+    // Later, as an engine may: what the adapter is given meanwhile must not come through.
+    setImmediate(() => stream.send({ kind: "closed", reason, message }));
   }
 
   disconnected(stream: SessionStream, how: "half-closed" | "broken"): void {
