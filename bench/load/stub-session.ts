@@ -38,7 +38,6 @@ export class StubSession implements Locker {
   #unsent: SessionCommand[] = [];
   #lastClaim = 0n;
   #lastHeartbeat = 0n;
-  #acks = 0;
   #problem: Error | undefined;
 
   private constructor(client: LockServiceClient, options: StubOptions) {
@@ -64,11 +63,6 @@ export class StubSession implements Locker {
   /** How it ended, if it did. */
   get problem(): Error | undefined {
     return this.#problem;
-  }
-
-  /** How many heartbeats were answered. */
-  get acks(): number {
-    return this.#acks;
   }
 
   acquire(name: string): Promise<Held> {
@@ -127,9 +121,6 @@ export class StubSession implements Locker {
     switch (event?.$case) {
       case "opened":
         return this.#opened.resolve();
-      case "heartbeatAck":
-        this.#acks++;
-        return;
       case "waiting":
         return this.#claims.get(event.value.claimId)?.queued();
       case "granted":

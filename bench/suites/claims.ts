@@ -2,7 +2,7 @@ import { Generator } from "../process/generator.ts";
 import { settledBytes } from "../process/usage.ts";
 import type { Figures } from "../report/book.ts";
 import { median } from "../report/statistics.ts";
-import { warmUp } from "./idle.ts";
+import { lostOf, warmUp } from "./idle.ts";
 import type { Bench, Suite } from "./suite.ts";
 import { pairs } from "./uncontended.ts";
 
@@ -29,7 +29,7 @@ async function measure(bench: Bench): Promise<Figures> {
   const { claimed } = await load.line<{ claimed: number }>();
   const after = await settledBytes(server.pid, scale.patienceMs);
   const besidePerSecond = await pairsPerSecond({ ...bench, server });
-  const { lost } = await load.end<{ lost: number }>();
+  const lost = await lostOf(load);
   return {
     claims: claimed,
     claimBytes: (after - before) / claimed,

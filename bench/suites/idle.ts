@@ -34,8 +34,14 @@ async function measure({ scale, etcd, startServer }: Bench, sessions: number): P
     etcdCpuPercent: (100 * (cpuSeconds(etcd.pid) - etcdUsedFrom)) / seconds,
     etcdResidentBytes: residentBytes(etcd.pid),
   };
-  const { lost } = await load.end<{ lost: number }>();
-  return { ...figures, lost };
+  return { ...figures, lost: await lostOf(load) };
+}
+
+/** Ends a load of sessions; how many it had lost by then, which only a starved machine explains. */
+export async function lostOf(load: Generator): Promise<number> {
+  const { lost, problem } = await load.end<{ lost: number; problem?: string }>();
+  if (lost > 0) console.log(`\n         ${lost} sessions were lost, the first with: ${problem}`);
+  return lost;
 }
 
 /** So that what a server loads and compiles once is not counted as memory of sessions. */
