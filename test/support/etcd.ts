@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
@@ -21,6 +21,10 @@ export interface TestEtcd extends AsyncDisposable {
   kill9(): Promise<void>;
   /** Starts it again, on the same port and with the same data. */
   start(): Promise<void>;
+  /** Keeps its data aside, as a backup does. It must not run. */
+  backUp(): Promise<void>;
+  /** Puts the data that were kept in the place of those that it has. It must not run. */
+  restore(): Promise<void>;
   /** How many keys start with `prefix`; absent: how many there are. */
   countKeys(prefix?: string): Promise<number>;
   countLeases(): Promise<number>;
@@ -96,6 +100,19 @@ class Running implements TestEtcd {
     this.etcd = await this.startOn(Number(this.endpoint.split(":")[1]));
   }
 
+  backUp(): Promise<void> {
+    return cp(this.dataDir, this.backUpDir, { recursive: true });
+  }
+
+  async restore(): Promise<void> {
+    await rm(this.dataDir, { recursive: true });
+    await rename(this.backUpDir, this.dataDir);
+  }
+
+  private get backUpDir(): string {
+    return `${this.dataDir}-backup`;
+  }
+
   countKeys(prefix = ""): Promise<number> {
     const key = Buffer.from(prefix || "\0");
     const rangeEnd = Buffer.from(prefix ? `${prefix.slice(0, -1)}${successor(prefix.at(-1)!)}` : "\0");
@@ -140,6 +157,7 @@ class Running implements TestEtcd {
     this.lease.close();
     await this.etcd.stop();
     await rm(this.dataDir, { recursive: true });
+    await rm(this.backUpDir, { recursive: true, force: true });
   }
 }
 

@@ -142,7 +142,11 @@ export class StubSession implements AsyncDisposable {
   /** Asks for a claim; a lock by its name alone is exclusive. `again`: one that was asked for on an earlier stream. */
   acquire(
     locks: LockToTake | readonly LockToTake[],
-    { waitMs, again, ...fields }: { waitMs?: number; again?: bigint; reentryId?: string; purpose?: string } = {},
+    {
+      waitMs,
+      again,
+      ...fields
+    }: { waitMs?: number; again?: bigint; reentryId?: string; purpose?: string; value?: Buffer } = {},
   ): StubClaim {
     if (again !== undefined && again > this.#lastClaimId) this.#lastClaimId = again;
     const claimId = again ?? ++this.#lastClaimId;
