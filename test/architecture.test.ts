@@ -43,6 +43,7 @@ const rules: readonly Rule[] = [
     may: ["clients/cli/", "server/main.ts", "server/config.ts", "server/settings.ts", "commander", "node:"],
   },
   { about: "clients/cli/", may: ["clients/cli/", "clients/typescript/src/index.ts", "commander", "node:"] },
+  { about: "examples/", may: ["examples/", "clients/typescript/src/index.ts", "pg", "etcd3", "node:"] },
   { about: "demo/", may: ["demo/", "clients/typescript/src/index.ts", "server/adapters/etcd/embedded.ts", "node:"] },
 ];
 

@@ -5,7 +5,7 @@ import { useService } from "../support/service.ts";
 const service = useService({ servers: 2 });
 
 const clientAt = (server: number, ttlMs = 15_000): Client =>
-  connect(service().address(server), { ttlMs, name: `candidate-${server}` });
+  connect(service().address(server), { ttlMs, clientName: `candidate-${server}` });
 
 const text = (leader: Leader | undefined): string | undefined =>
   leader === undefined ? undefined : Buffer.from(leader.value).toString();
