@@ -23,7 +23,10 @@ export interface LockEngine {
    */
   disconnected(stream: SessionStream, how: "half-closed" | "broken"): void;
 
-  /** The client's transport answered an HTTP/2 ping that was sent at `sentAtMs`: proves a `transport` session. */
+  /**
+   * The client's transport answered an HTTP/2 ping that was sent when the stream was there: proves a `transport`
+   * session alive, by a renewal that is sent now.
+   */
   transportProven(stream: SessionStream): void;
 
   /** One lock as of a moment no earlier than the call; holders and waiters cut at `limit` each. */

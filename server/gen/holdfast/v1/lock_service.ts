@@ -975,10 +975,10 @@ export interface Waiting {
   position: number;
   /**
    * holders are the holders of that lock, oldest grant first, at most 10 of them, without values.
-   * Empty: the claim waits only for other waiters.
+   * Empty although holder_count is not zero: left out for a client that reads slowly.
    */
   holders: Claim[];
-  /** holder_count is how many holders there are. */
+  /** holder_count is how many holders there are. Zero: the claim waits only for other waiters. */
   holderCount: number;
 }
 
@@ -1030,7 +1030,10 @@ export interface Denied {
   message: string;
   /** lock is the lock that the claim failed at. Empty: it was not about one lock. */
   lock: string;
-  /** holders are the holders of that lock, oldest grant first, at most 10 of them, without values. */
+  /**
+   * holders are the holders of that lock, oldest grant first, at most 10 of them, without values.
+   * Empty although holder_count is not zero: left out for a client that reads slowly.
+   */
   holders: Claim[];
   /** holder_count is how many holders there are. */
   holderCount: number;
