@@ -160,12 +160,15 @@ describe("entitlement", () => {
     expect(keys.step(() => keys.end("b", 1n)).granted).toEqual([behind]);
   });
 
-  it("of a claim on several locks is of all or none: it holds no lock while it waits for another", () => {
+  it.each([
+    ["first", [exclusive("taken"), exclusive("free")]],
+    ["last", [exclusive("free"), exclusive("taken")]],
+  ])("of a claim on several locks is of all or none: it holds none while it waits for its %s", (_, locks) => {
     const keys = new KeyHistory();
-    keys.claim("s1", [exclusive("a")]);
-    const both = keys.claim("s2", [exclusive("a"), exclusive("b")]);
-    const behind = keys.claim("s3", [exclusive("b")]);
-    // Nobody holds b, yet whoever came later waits for its turn.
+    keys.claim("s1", [exclusive("taken")]);
+    const both = keys.claim("s2", locks);
+    const behind = keys.claim("s3", [exclusive("free")]);
+    // Nobody holds the other lock, yet whoever came later waits for its turn.
     expect([both.held, behind.held]).toEqual([false, false]);
     expect(keys.step(() => keys.end("s1", 1n)).granted).toEqual([both]);
     expect(keys.step(() => keys.end("s2", 1n)).granted).toEqual([behind]);
