@@ -1,8 +1,8 @@
 import type { Change, Snapshot } from "../core/entry.ts";
 import type { CommitOutcome, Operation } from "../core/operation.ts";
 
-export type { Change, ClaimEntry, Entry, ServerEntry, SessionEntry, Snapshot } from "../core/entry.ts";
-export type { CommitOutcome, Guard, Operation, StoredValue, Write } from "../core/operation.ts";
+export type { Change, Snapshot } from "../core/entry.ts";
+export type { CommitOutcome, Operation } from "../core/operation.ts";
 
 /**
  * What the decisions need of etcd. Keys are those of `core/keys.ts`, below a prefix that only the adapter
