@@ -177,7 +177,7 @@ export abstract class WalkClient implements Believer {
     this.world.count("client: told of a loss");
   }
 
-  protected isUpdated(claim: WalkClaim, count: number, reason: Reason | undefined): void {
+  protected isUpdated(claim: WalkClaim, count: number, reason: string | undefined): void {
     const value = claim.updating.splice(0, count).at(-1);
     if (value === undefined) return;
     if (reason === undefined) {
