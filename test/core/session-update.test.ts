@@ -8,16 +8,18 @@ function holding() {
   session.command(acquire(1n, exclusive("a"), { reentryId: "t", value: new TextEncoder().encode("0") }));
   bench.settle();
   bench.events(session);
-  const value = () => {
+  const record = () => {
     const entry = bench.keys.entries.get(bench.keys.keysOf("s1", 1n)[0] ?? "");
-    return entry?.kind === "claim" ? new TextDecoder().decode(entry.record.value) : undefined;
+    return entry?.kind === "claim" ? entry.record : undefined;
   };
-  return { bench, session, value };
+  const value = () => new TextDecoder().decode(record()?.value);
+  return { bench, session, value, record };
 }
 
 describe("an update", () => {
   it("replaces the value under the epoch and the claim's own revision, and keeps place and lease", () => {
-    const { bench, session, value } = holding();
+    const { bench, session, value, record } = holding();
+    const written = record();
     const before = bench.table.claim("s1", 1n);
     const token = before?.token;
     session.command(update(1n, "new"));
@@ -31,6 +33,7 @@ describe("an update", () => {
     flight?.land();
     flight?.answer({ kind: "decided", revision: bench.keys.revision, applied: [true] });
     expect(value()).toBe("new");
+    expect(record()).toEqual({ ...written, value: new TextEncoder().encode("new") });
     expect(bench.table.claim("s1", 1n)?.token).toBe(token);
     expect(bench.told(session)).toEqual(["updated 1"]);
   });
