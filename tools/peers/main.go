@@ -46,7 +46,7 @@ func run(args []string) error {
 		return err
 	}
 	// A load that hangs is an error, not a long benchmark.
-	ctx, cancel := context.WithTimeout(context.Background(), l.warmup+l.window+2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), l.warmup+l.window+4*time.Minute)
 	defer cancel()
 	got, err := dispatch(ctx, args[0], l)
 	if err != nil {
