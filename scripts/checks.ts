@@ -70,7 +70,14 @@ function passes({ name, command, repair }: Check): boolean {
 function publishedCommit(): string {
   const head = commit("HEAD");
   const candidates = ["refs/remotes/origin/main", "refs/heads/main", "HEAD^"].map(commit);
-  return candidates.find((candidate) => candidate !== undefined && candidate !== head) ?? head ?? "HEAD";
+  return (
+    candidates.find((candidate) => candidate !== undefined && candidate !== head && hasProtos(candidate)) ?? "HEAD"
+  );
+}
+
+/** What came before the protos has published none. */
+function hasProtos(id: string): boolean {
+  return spawnSync("git", ["cat-file", "-e", `${id}:proto`], { cwd: root }).status === 0;
 }
 
 function commit(name: string): string | undefined {

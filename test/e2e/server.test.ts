@@ -8,7 +8,7 @@ import { AuthClient } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 import { HoldRequest, type HoldResponse, LockServiceClient } from "../../server/gen/holdfast/v1/lock_service.ts";
 import { newAuthority } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";
-import { startServer, temporaryFolder } from "./program.ts";
+import { holdfast, startServer, temporaryFolder } from "./program.ts";
 
 /** Makes etcd ask for a user: root, with the password "secret". */
 async function requireUsers(endpoint: string): Promise<void> {
@@ -66,6 +66,13 @@ describe("a server on an etcd that is there", () => {
     const address = server.grpc.replace("127.0.0.1", "localhost");
     await using client = connect(address, { tls: { ca: authority.certificate } });
     await (await client.acquire("private")).release();
+    const ca = join(folder.path, "ca");
+    writeFileSync(ca, authority.certificate);
+    await using ls = holdfast(["ls", "--server", address, "--tls-ca", ca]);
+    expect(await ls.ended).toEqual({ code: 0, signal: null });
+    await using stranger = holdfast(["ls"], { HOLDFAST_SERVER: address, HOLDFAST_TLS: "true" });
+    expect(await stranger.ended).toEqual({ code: 202, signal: null });
+    expect(stranger.stderr).toMatch(/certificate/);
     await using plain = connect(address, { connectTimeoutMs: 500 });
     await expect(plain.acquire("private")).rejects.toMatchObject({ reason: "unreachable" });
   });
