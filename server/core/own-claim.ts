@@ -20,6 +20,11 @@ export type Progress =
   /** It has been sent: until its outcome is known, the claim may exist. */
   | "sent";
 
+// Shared by all claims that have none: there may be a million of them.
+const NO_VALUE: Uint8Array = new Uint8Array();
+const NOBODY: readonly OwnClaim[] = [];
+const NO_RIDERS: ReadonlySet<OwnClaim> = new Set();
+
 /** A claim as the server that has its session knows it. */
 export class OwnClaim {
   readonly id: bigint;
@@ -52,12 +57,12 @@ export class OwnClaim {
   /** The updates that are not answered yet, by the claim ids that they named, in order. */
   readonly updates: bigint[] = [];
   /** The value of the last of them: when it is written, all are. */
-  newValue: Uint8Array = new Uint8Array();
+  newValue = NO_VALUE;
   updating = false;
   /** Tries of this session that wait for this claim's end. */
-  readonly followers: OwnClaim[] = [];
+  followers: readonly OwnClaim[] = NOBODY;
   /** Claims that re-entered this one: they have no key of their own and live with it. */
-  readonly riders = new Set<OwnClaim>();
+  riders: ReadonlySet<OwnClaim> = NO_RIDERS;
   /** The claim that this one re-entered. */
   base: OwnClaim | undefined;
   /** Released by its own id, while others still ride on it. */

@@ -224,7 +224,7 @@ export class Session {
       return true;
     }
     own.base = found.base;
-    found.base.riders.add(own);
+    found.base.riders = new Set([...found.base.riders, own]);
     this.tellGranted(own, true);
     return true;
   }
@@ -297,7 +297,7 @@ export class Session {
     for (const other of this.claims.values()) {
       const going = other.leaving?.by === "client" && other.seen !== undefined && other.seen.stage !== "ended";
       if (going && other.request.locks.some((a) => own.request.locks.some((b) => a.name === b.name))) {
-        other.followers.push(own);
+        other.followers = [...other.followers, own];
         return true;
       }
     }
@@ -430,7 +430,7 @@ export class Session {
     if (own === undefined || own.left) return this.send({ kind: "released", claimId });
     const base = own.base ?? own;
     if (own.base !== undefined) {
-      base.riders.delete(own);
+      base.riders = new Set([...base.riders].filter((rider) => rider !== own));
       this.drop(own);
     }
     if (base.riders.size > 0 || (own.base !== undefined && !base.left)) {
