@@ -82,7 +82,7 @@ export class ClientLife {
     const { client, world } = this;
     const { reentryId, locks } = claim.request;
     client.use(claim);
-    if (this.isBlocked(reentryId)) return;
+    if (this.isBlocked(reentryId) || client.holdsOn) return;
     if (world.happens(world.isChaotic ? 0.2 : 0.5)) {
       client.release(claim);
       // And at once again: a try stands behind the client's own release.

@@ -15,6 +15,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
   private effects: Effect[] = [];
   /** It was told to close. */
   private isLeaving = false;
+  private untoldSinceMs = Number.POSITIVE_INFINITY;
   private isRunning = false;
   private isFlushDue = false;
   private timerAtMs = Number.POSITIVE_INFINITY;
@@ -56,7 +57,16 @@ export class LibraryClient extends WalkClient implements StreamOwner {
 
   /** The machine keeps its own time. */
   override beat(): void {
+    this.checkTold();
     if (this.machine.sessionId === undefined && !this.isClosing) this.run(this.machine.open(this.now()));
+  }
+
+  /** Past its deadline the program is told of every loss; that its machine was suspended, it may notice a second late. */
+  private checkTold(): void {
+    const nowMs = this.process.nowMs();
+    const isUntold = !this.isValid && [...this.claims.values()].some((claim) => claim.state === "held");
+    this.untoldSinceMs = isUntold ? Math.min(this.untoldSinceMs, nowMs) : Number.POSITIVE_INFINITY;
+    if (nowMs - this.untoldSinceMs > 1050) this.world.violation("LOSS-UNTOLD", `${this.name} ${this.sessionId}`);
   }
 
   override ask(locks: readonly LockSpec[], waitMs: number | undefined, reentryId: string): void {

@@ -1,7 +1,7 @@
 /** One deliberate breakage of the service: the text of one file, once replaced. */
 export interface Mutant {
   readonly name: string;
-  /** Below `server/`. */
+  /** From the top of the project. */
   readonly file: string;
   /** Occurs exactly once. */
   readonly find: string;
@@ -12,37 +12,37 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "entitled by the first lock only",
-    file: "core/queue.ts",
+    file: "server/core/queue.ts",
     find: "for (const seat of this.seats) if (seat.queue.firstWaiting",
     replace: "for (const seat of this.seats.slice(0, 1)) if (seat.queue.firstWaiting",
   },
   {
     name: "claims not tied to their session's key",
-    file: "core/lock-table.ts",
+    file: "server/core/lock-table.ts",
     find: "      for (const claim of owner.claims.values()) this.end(claim, delta);\n",
     replace: "",
   },
   {
     name: "no epoch guard on an acquire",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: "const guards: Guard[] = [session.epochGuard()];\n    for (const key of this.keys)",
     replace: "const guards: Guard[] = [];\n    for (const key of this.keys)",
   },
   {
     name: "delete without the claim's create revision",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: "guards: [first, ...guards]",
     replace: "guards: [...guards, ...(first === undefined ? [first] : [])]",
   },
   {
     name: "two tries in one transaction",
-    file: "core/group-commit.ts",
+    file: "server/core/group-commit.ts",
     find: '      if (this.triedLocks.has(lock)) return false;\n      if (kind === "try" && this.locks.has(lock)) return false;\n',
     replace: "",
   },
   {
     name: "early hand-off at the end of a session",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: "    this.host.submit(new EndSession(this));\n",
     replace:
       "    this.host.submit(new EndSession(this));\n" +
@@ -51,7 +51,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "renewal without a heartbeat",
-    file: "engine/renewals.ts",
+    file: "server/engine/renewals.ts",
     find: 'if (outcome.kind === "renewed") this.confirm(session, proof);',
     replace:
       'if (outcome.kind === "renewed") this.confirm(session, proof);\n' +
@@ -59,115 +59,115 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ack although the watch is not current",
-    file: "engine/renewals.ts",
+    file: "server/engine/renewals.ts",
     find: "    if (this.host.nowMs() - this.provenAtMs() > CURRENT_WITHIN_MS) return;\n",
     replace: "",
   },
   {
     name: "ack from a renewal sent too early",
-    file: "engine/renewals.ts",
+    file: "server/engine/renewals.ts",
     find: "this.confirm(session, proof);",
     replace: "this.confirm(session, renewal.next ?? proof);",
   },
   {
     name: "deadline counted from the reply",
-    file: "engine/renewals.ts",
+    file: "server/engine/renewals.ts",
     find: "deadlineOf(proof.atMs, ttlMs)",
     replace: "deadlineOf(this.host.nowMs(), ttlMs)",
   },
   {
     name: "token from the modification",
-    file: "core/queue.ts",
+    file: "server/core/queue.ts",
     find: "return BigInt(this.createRevision) * 128n",
     replace: "return BigInt(this.seats[0]?.modRevision ?? 0) * 128n",
   },
   {
     name: "resume without attempt number",
-    file: "engine/session-openings.ts",
+    file: "server/engine/session-openings.ts",
     find: "if (attempt <= session.record.attempt)",
     replace: "if (attempt <= -1n)",
   },
   {
     name: "resume without compare-and-swap",
-    file: "engine/session-openings.ts",
+    file: "server/engine/session-openings.ts",
     find: 'guards: [{ kind: "modified", key, revision: session.modRevision }],',
     replace: "guards: [],",
   },
   {
     name: "resume answered before the lease is renewed",
-    file: "engine/engine.ts",
+    file: "server/engine/engine.ts",
     find: "if (entry.record.attempt > 0n) this.renewBeforeAnswering(session, link, opening.secret);\n    else if",
     replace: "if",
   },
   {
     name: "busy without a barrier",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: "this.host.barrier((current) => this.afterBarrier(own, current));",
     replace: "this.afterBarrier(own, true);",
   },
   {
     name: "lost wake-up after an early hand-off",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: "this.host.letIn(this.host.table.giveUp(claim));",
     replace: "this.host.table.giveUp(claim);",
   },
   {
     name: "lost wake-up in the other queues of a claim",
-    file: "core/lock-table.ts",
+    file: "server/core/lock-table.ts",
     find: "          if (each.queue !== queue) work.push(each.queue);\n",
     replace: "",
   },
   {
     name: "deadlines judged before the sockets are read",
-    file: "engine/deadlines.ts",
+    file: "server/engine/deadlines.ts",
     find: "this.clock.endOfTurn(() => this.clock.at(this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)));",
     replace: "this.judge(session);",
   },
   {
     name: "unknown outcome repeated without a bump",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: 'case "unknown":\n        return this.whenDead(epoch, () => this.lookFor(own, false));',
     replace: 'case "unknown":\n        return this.lookFor(own, false);',
   },
   {
     name: "update that loses the ordinal",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: "record: { ...record, value: this.value }",
     replace: "record: { ...record, ordinal: 0, value: this.value }",
   },
   {
     name: "update that detaches the lease",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: 'writes.push({ kind: "put", key, lease: session.lease, value });',
     replace: 'writes.push({ kind: "put", key, lease: 0n, value });',
   },
   {
     name: "update without the claim's modification",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: '      guards.push({ kind: "modified", key, revision: modRevision });\n',
     replace: "      if (modRevision < 0) guards.length = 0;\n",
   },
   {
     name: "denial of a claim that was granted",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: "if (own.waitGeneration !== generation || own.granted) return;",
     replace: "if (own.waitGeneration !== generation) return;",
   },
   {
     name: "denial before the outcome of the acquire is known",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: 'if (own.progress !== "sent") this.answerGone(own);',
     replace: "this.answerGone(own);",
   },
   {
     name: "denial without the epoch",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: "return deleteClaim(this.claim, this.keys, [this.session.epochGuard()]);",
     replace: "return deleteClaim(this.claim, this.keys, []);",
   },
   {
     name: "released before it is known",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: '    if (base.leaving?.by !== "client") this.giveNotice(base, { by: "client" });\n',
     replace:
       '    if (base.leaving?.by !== "client") this.giveNotice(base, { by: "client" });\n' +
@@ -175,104 +175,104 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "release sent only once",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: '      if (this.claim.stage !== "ended") host.submit(this);\n    };\n    if (outcome.kind === "refused") host.whenTable(outcome.revision, () => host.after(5, again));',
     replace:
       '    };\n    if (outcome.kind === "refused") host.whenTable(outcome.revision, () => host.after(5, again));',
   },
   {
     name: "end of a session without the epoch",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: 'return { guards: [this.session.epochGuard()], writes: [{ kind: "delete", key: sessionKey(this.session.id) }] };',
     replace: 'return { guards: [], writes: [{ kind: "delete", key: sessionKey(this.session.id) }] };',
   },
   {
     name: "end of a session tried once",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: "if (!this.session.isOver) host.submit(this);",
     replace: "",
   },
   {
     name: "given-up claims do not count for tries",
-    file: "core/queue.ts",
+    file: "server/core/queue.ts",
     find: "if (this.givenUpCount > 0 && !this.givenUp.fits(spec, this.held.permits))",
     replace: "if (this.givenUpCount < 0)",
   },
   {
     name: "holders let in early count as holders for tries",
-    file: "core/queue.ts",
+    file: "server/core/queue.ts",
     find: 'return this.givenUpUnsure > 0 || this.heldElsewhere > 0 ? "unclear" : "free";',
     replace: 'return this.givenUpUnsure > 0 ? "unclear" : "free";',
   },
   {
     name: "a try without its guard",
-    file: "core/claim-operations.ts",
+    file: "server/core/claim-operations.ts",
     find: '    if (this.kind === "try")\n      for (const lock of this.locks) guards',
     replace: '    if (this.kind !== "try")\n      for (const lock of this.locks) guards',
   },
   {
     name: "a waiting shared claim overtaken",
-    file: "core/queue.ts",
+    file: "server/core/queue.ts",
     find: "if (seat.queue.firstWaiting !== seat || !seat.queue.admits(seat.spec)) return false;",
     replace: "if (!seat.queue.admits(seat.spec)) return false;",
   },
   {
     name: "no tie-break within a revision",
-    file: "core/queue.ts",
+    file: "server/core/queue.ts",
     find: "? this.ordinal > other.ordinal",
     replace: "? this.ordinal < other.ordinal",
   },
   {
     name: "more permits than there are",
-    file: "core/queue.ts",
+    file: "server/core/queue.ts",
     find: "this.permits + morePermits + spec.permits <= spec.limit",
     replace: "this.permits + morePermits < spec.limit",
   },
   {
     name: "an end and a beginning taken for one claim",
-    file: "core/lock-table.ts",
+    file: "server/core/lock-table.ts",
     find: "if (entry === undefined || this.createRevisionOf(key) !== entry.createRevision) this.remove(key, delta);",
     replace: "if (entry === undefined) this.remove(key, delta);",
   },
   {
     name: "open of unknown outcome, known by the watch, given up",
-    file: "engine/session-openings.ts",
+    file: "server/engine/session-openings.ts",
     find: "    if (this.host.table.sessions.has(this.sessionId)) return;\n",
     replace: "",
   },
   {
     name: "a KEEP session ended with its stream",
-    file: "engine/engine.ts",
+    file: "server/engine/engine.ts",
     find: '    if (session.record.onDisconnect === "release")\n      session.end("closed-by-client", how',
     replace: '    if (session.isOpen)\n      session.end("closed-by-client", how',
   },
   {
     name: "a KEEP session ended when its stream is refused",
-    file: "engine/engine.ts",
+    file: "server/engine/engine.ts",
     find: 'if (session?.record.onDisconnect === "release") session.end(reason, message);',
     replace: "session?.end(reason, message);",
   },
   {
     name: "no re-entry counted",
-    file: "core/session.ts",
+    file: "server/core/session.ts",
     find: "if (base.riders.size > 0 || (own.base !== undefined && !base.left)) {",
     replace: "if (own.base !== undefined && !base.left) {",
   },
   {
     name: "barrier without waiting for the table",
-    file: "engine/barrier.ts",
+    file: "server/engine/barrier.ts",
     find: "this.whenTable(outcome.revision, () => finish(true));",
     replace: "finish(true);",
   },
   {
     name: "barrier that joins a read under way",
-    file: "engine/barrier.ts",
+    file: "server/engine/barrier.ts",
     find: "      this.reading = false;\n",
     replace: "      this.reading = false;\n      callers.push(...this.callers.splice(0));\n",
   },
   {
     name: "what an earlier epoch left is settled too soon",
-    file: "engine/engine.ts",
+    file: "server/engine/engine.ts",
     find: "    for (const { id, now } of delta.sessions) this.sessionChanged(id, now);\n",
     replace:
       "    for (const { id, now } of delta.sessions) this.sessionChanged(id, now);\n" +
@@ -280,11 +280,41 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "claims given up before all of a step is seen",
-    file: "engine/engine.ts",
+    file: "server/engine/engine.ts",
     find: "    for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.saw(claim);\n",
     replace:
       "    for (const claim of delta.entered) {\n" +
       "      this.sessions.get(claim.sessionId)?.saw(claim);\n" +
       "      this.sessions.get(claim.sessionId)?.leave(claim);\n    }\n",
+  },
+  {
+    name: "client: deadline counted from the answer",
+    file: "clients/typescript/src/session-machine.ts",
+    find: "if (sentAt !== undefined) this.#session?.validity.prove(sentAt, event.validForMs);",
+    replace: "if (sentAt !== undefined) this.#session?.validity.prove(at, event.validForMs * 1.05);",
+  },
+  {
+    name: "client: nothing lost at the deadline",
+    file: "clients/typescript/src/session-machine.ts",
+    find: "    const problem = this.#session?.validity.problemAt(at);\n    if (problem",
+    replace: "    const problem = at.nowMs < 0 ? this.#session?.validity.problemAt(at) : undefined;\n    if (problem",
+  },
+  {
+    name: "client: resumes with the same attempt",
+    file: "clients/typescript/src/session-machine.ts",
+    find: "  session.attempt += 1n;\n",
+    replace: "  session.attempt = 1n;\n",
+  },
+  {
+    name: "client: a release forgotten at a resume",
+    file: "clients/typescript/src/claim-book.ts",
+    find: '    for (const id of live.keys()) if (!this.#isWanted(id)) this.#desk.say({ kind: "release", claimId: id });\n',
+    replace: "",
+  },
+  {
+    name: "client: acquires forgotten at a resume",
+    file: "clients/typescript/src/claim-book.ts",
+    find: 'if (claim.stage.kind === "unsent" || claim.stage.kind === "asked") this.#ask(claim, nowMs);',
+    replace: 'if (claim.stage.kind === "unsent") this.#ask(claim, nowMs);',
   },
 ];

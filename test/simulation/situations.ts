@@ -49,6 +49,7 @@ export const SITUATIONS: readonly string[] = [
   "client: told its position",
   "client: told of a loss",
   "client: told that an update is done",
+  "walk: servers replaced in the calm",
   "walk: keep client dies in the calm",
   "walk: release client dies in the calm",
   "client: leaves a mute stream",

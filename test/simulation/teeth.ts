@@ -15,9 +15,16 @@ const root = resolve(import.meta.dirname, "../..");
 export async function catchMutant(mutant: Mutant, seeds: number): Promise<string | undefined> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-mutant-"));
   try {
-    for (const part of ["server/core", "server/engine", "server/ports", "test/simulation", "package.json"])
-      cpSync(join(root, part), join(folder, part), { recursive: true });
-    applyTo(join(folder, "server", mutant.file), mutant);
+    for (const part of [
+      "server/core",
+      "server/engine",
+      "server/ports",
+      "clients/typescript/src",
+      "test/simulation",
+      "package.json",
+    ])
+      cpSync(join(root, part), join(folder, part), { recursive: true, filter: (path) => !path.includes("/gen") });
+    applyTo(join(folder, mutant.file), mutant);
     return await firstFailure(folder, seeds);
   } finally {
     rmSync(folder, { recursive: true });
@@ -26,10 +33,10 @@ export async function catchMutant(mutant: Mutant, seeds: number): Promise<string
 
 /** Why a mutant cannot be applied to the code as it is; `undefined`: it can. */
 export function misfitOf({ name, file, find }: Mutant): string | undefined {
-  const times = readFileSync(join(root, "server", file), "utf8").split(find).length - 1;
+  const times = readFileSync(join(root, file), "utf8").split(find).length - 1;
   return times === 1
     ? undefined
-    : `"${name}": its text occurs ${times} times in server/${file}: mend test/simulation/mutants.ts`;
+    : `"${name}": its text occurs ${times} times in ${file}: mend test/simulation/mutants.ts`;
 }
 
 function applyTo(path: string, mutant: Mutant): void {

@@ -49,6 +49,8 @@ export abstract class WalkClient implements Believer {
   ttlMs = 3000;
   /** The one that carries the session, or is to. */
   stream: SimulatedStream | undefined;
+  /** It releases nothing for now. */
+  holdsOn = false;
   /** It wants nothing more, and opens no session. */
   isClosing = false;
 

@@ -8,7 +8,7 @@ import { SimulatedEtcd } from "./simulated-etcd.ts";
 import { SimulatedServer } from "./simulated-server.ts";
 import { Trouble } from "./trouble.ts";
 import { Truth } from "./truth.ts";
-import type { Surroundings, WalkClient } from "./walk-client.ts";
+import type { Surroundings, WalkClaim, WalkClient } from "./walk-client.ts";
 import { type Violation, World } from "./world.ts";
 
 export interface WalkResult {
@@ -123,7 +123,41 @@ class Walk {
 
   private settle(): void {
     this.isSettled = true;
-    for (const client of [...this.clients]) if (this.world.happens(0.3)) this.bury(client);
+    if (this.world.happens(0.3)) this.replaceServers();
+    else for (const client of [...this.clients]) if (this.world.happens(0.3)) this.bury(client);
+  }
+
+  /** Servers die one after the other while etcd is well: who can resume loses nothing (P6). */
+  private replaceServers(): void {
+    const kept = this.clients.filter((each) => each.isUp && each.onDisconnect === "keep" && each.ttlMs >= 5000);
+    for (const client of kept)
+      client.ask([{ name: client.name, mode: "exclusive", permits: 0, limit: 0 }], undefined, "");
+    for (const client of kept) client.holdsOn = true;
+    this.world.after(500, () => this.crashServers(kept));
+  }
+
+  private crashServers(kept: readonly WalkClient[]): void {
+    this.world.count("walk: servers replaced in the calm");
+    const before = kept.map((client) => ({ client, sessionId: client.sessionId, held: this.heldBy(client) }));
+    const [first, second] = this.around.servers;
+    first?.crash(1000);
+    this.world.after(3500, () => second?.crash(1000));
+    this.world.after(7000, () => {
+      for (const client of kept) client.holdsOn = false;
+      for (const { client, sessionId, held } of before) {
+        // A session without claims is not worth saving.
+        const needed = held.some((claim) => claim.state === "held");
+        if (needed && client.isAlive && this.truth.endedAtMs.has(sessionId))
+          this.world.violation("SESSION-LOST", `${client.name} lost ${sessionId} with a server`);
+        for (const claim of held)
+          if (claim.state === "held" && client.isAlive && !client.claims.has(claim.request.claimId))
+            this.world.violation("CLAIM-LOST", `${client.name} lost ${client.idOf(claim)} with a server`);
+      }
+    });
+  }
+
+  private heldBy(client: WalkClient): WalkClaim[] {
+    return [...client.claims.values()].filter((claim) => claim.state === "held");
   }
 
   private calm(): void {

@@ -14,6 +14,9 @@ interface Event {
   readonly run: () => void;
 }
 
+/** Several times what any walk needs. */
+const MAX_EVENTS = 200_000;
+
 /**
  * One seeded walk's time, chance and record: everything in a walk happens as an event of this world, so the same
  * seed gives the same run to the last event.
@@ -83,6 +86,10 @@ export class World {
       const event = this.takeFirst();
       this.nowMs = event.atMs;
       event.run();
+      if (this.orders > MAX_EVENTS) {
+        this.violation("BUSY-LOOP", `${this.orders} events, and no end`);
+        return;
+      }
     }
   }
 
