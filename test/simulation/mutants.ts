@@ -261,14 +261,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "barrier without waiting for the table",
     file: "server/engine/barrier.ts",
-    find: "this.whenTable(outcome.revision, () => finish(true));",
-    replace: "finish(true);",
+    find: "if (outcome.revision > this.table.revision) this.store.requestProgress();",
+    replace: "if (outcome.revision > 0) return this.finish(round, true);",
   },
   {
     name: "barrier that joins a read under way",
     file: "server/engine/barrier.ts",
-    find: "      this.reading = false;\n",
-    replace: "      this.reading = false;\n      callers.push(...this.callers.splice(0));\n",
+    find: "    this.next = undefined;\n    this.reading = true;\n",
+    replace: "    this.reading = true;\n",
   },
   {
     name: "what an earlier epoch left is settled too soon",

@@ -54,7 +54,7 @@ export class Trouble {
       process.pause(world.between(100, 6000));
     } else if (fate < 0.62) {
       hit("watch has a gap");
-      connection.silence(world.between(100, 2500));
+      connection.silence(world.between(100, world.happens(0.3) ? 6000 : 1500));
       connection.hasGap = true;
     } else if (fate < 0.7) {
       hit("leader changes");
