@@ -13,7 +13,7 @@ const lockNow = (name: string) => service().getLock(name);
 
 const countTimers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
 
-describe("taking and giving back", () => {
+describe("taking and giving back", { timeout: 180_000 }, () => {
   it("A1 an acquire gives a token, and a release lets the next waiter in within one commit", async () => {
     await using sessions = await service().sessionsAt([0, 0]);
     const [holder, waiter] = sessions.list;

@@ -24,7 +24,7 @@ const byToken = async (claims: readonly QueuedClaim[]): Promise<bigint[]> => {
   return grants.sort((a, b) => a.atMs - b.atMs).map(({ token }) => token);
 };
 
-describe("fairness", () => {
+describe("fairness", { timeout: 180_000 }, () => {
   it("B2 a release with 1,000 waiters makes exactly one grant and one write", async () => {
     await using sessions = await service().sessionsAt(Array.from({ length: 11 }, () => 0));
     const [holder, ...waiting] = sessions.list as [StubSession, ...StubSession[]];

@@ -12,7 +12,7 @@ import { startEtcd, type TestEtcd } from "../support/etcd.ts";
 import { eventually } from "../support/eventually.ts";
 import { startRelay } from "../support/relay.ts";
 import { type ServerProcess, startServer } from "../support/server.ts";
-import { Service } from "../support/service.ts";
+import { leaveNoProcess, Service } from "../support/service.ts";
 import { Refused, StubSession } from "../support/stub-session.ts";
 
 /** Who holds a lock as a server sees it; nobody, too, if it cannot know. */
@@ -24,8 +24,10 @@ async function tokenAt({ grpcAddress }: ServerProcess, name: string): Promise<bi
 
 const reasonOf = (error: HoldfastError): string => error.reason;
 
+leaveNoProcess();
+
 // Each has an etcd of its own to torment, and real time has to pass until it is missed.
-describe.concurrent("etcd in trouble", () => {
+describe.concurrent("etcd in trouble", { timeout: 120_000 }, () => {
   it("D2 while etcd stands still nothing is granted and errors are typed; then everything goes on by itself", async () => {
     await using service = await Service.start();
     await using client = connect(service.address(), { ttlMs: 20_000, connectTimeoutMs: 4000, callTimeoutMs: 8000 });

@@ -59,7 +59,7 @@ describe("readers and writers", () => {
   });
 });
 
-describe("semaphores", () => {
+describe("semaphores", { timeout: 180_000 }, () => {
   it("E2 never more permits are out than there are, in strict order, over two servers", async () => {
     const LIMIT = 7;
     await using sessions = await service().sessionsAt([0, 1, 0, 1]);
@@ -117,7 +117,7 @@ describe("semaphores", () => {
   });
 });
 
-describe("claims on several locks", () => {
+describe("claims on several locks", { timeout: 180_000 }, () => {
   it("E3 1,000 claims on random pairs in opposite orders are granted, alone on both, with growing tokens", async () => {
     const names = Array.from({ length: 8 }, (_, i) => `e3/${i}`);
     const state = new Map(names.map((name) => [name, { detector: new Detector(1), token: 0n }]));

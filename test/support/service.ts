@@ -111,6 +111,8 @@ export class Service implements AsyncDisposable {
  * the servers end in order. Shows the servers' logs when a test has failed.
  */
 export function useService(options: ServiceOptions = {}): () => Service {
+  // Hooks at the end run in reverse: first the servers end, then nothing may be left of anybody.
+  leaveNoProcess();
   let service: Service | undefined;
   let failed = false;
   beforeAll(async () => {
@@ -128,4 +130,10 @@ export function useService(options: ServiceOptions = {}): () => Service {
     expect(codes).toEqual(codes.map(() => 0));
   });
   return () => service!;
+}
+
+/** At the end of the file no process that its tests have started may be left. */
+export function leaveNoProcess(): void {
+  const processes = () => process.getActiveResourcesInfo().filter((kind) => kind === "ProcessWrap").length;
+  afterAll(() => eventually(processes, 0));
 }
