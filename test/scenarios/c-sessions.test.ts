@@ -187,6 +187,22 @@ describe.concurrent("clients and servers that cannot go on", { timeout: 180_000 
     expect(atMs).toBeLessThan(killedMs + freeWithinMs(ttlMs));
   });
 
+  it("C8 a client's lease is renewed each third of the TTL", async () => {
+    await using server = await another();
+    await using client = connect(server.grpcAddress, { ttlMs: 3000 });
+    await client.ready();
+    const renewals = async () => {
+      const metrics = await (await fetch(`http://${server.httpAddress}/metrics`)).text();
+      return Number(/^holdfast_lease_renewals_total\{outcome="renewed"\} (\d+)/m.exec(metrics)?.[1] ?? 0);
+    };
+    const before = await renewals();
+    // Real time, since it is the client's own; a busy machine may be late with one of the six.
+    await delay(6000);
+    const count = (await renewals()) - before;
+    expect(count).toBeGreaterThanOrEqual(5);
+    expect(count).toBeLessThanOrEqual(7);
+  });
+
   it("C3 a client that was stopped for 2 x TTL first sees its loss, and its late write is refused", async () => {
     const ttlMs = 2000;
     const register = new GuardedRegister();
