@@ -56,6 +56,19 @@ describe("a server with an etcd of its own", () => {
     expect(isAlive(etcd)).toBe(false);
   });
 
+  it("ends it at once on the second signal, whatever keeps the first from being done", async () => {
+    using data = temporaryFolder();
+    await using server = await startServer(["--data", data.path]);
+    const etcd = etcdPid(data.path);
+    process.kill(etcd, "SIGSTOP");
+    server.program.kill("SIGINT");
+    await server.program.saw(/server\.stopping/, "stderr");
+    const impatience = setInterval(() => server.program.kill("SIGINT"), 100);
+    expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    clearInterval(impatience);
+    expect(isAlive(etcd)).toBe(false);
+  });
+
   it("finds the locks of the run before", async () => {
     using data = temporaryFolder();
     let address = "";

@@ -121,8 +121,9 @@ describe("a server on an etcd that is there", () => {
     const over = new Promise((resolve) => hold.once("error", resolve));
     hold.on("data", ({ event }: HoldResponse) => {
       told.push(event!.$case);
-      // Both at once are one signal, as when a supervisor sends it to a group.
-      if (event!.$case === "granted") for (let i = 0; i < 2; i++) server.program.kill("SIGTERM");
+      // Both at once are one, as when a supervisor sends it to a group, and make passes it on. (Of the same signal
+      // the system itself would make one.)
+      if (event!.$case === "granted") for (const signal of ["SIGTERM", "SIGHUP"] as const) server.program.kill(signal);
     });
     await server.program.saw(/server\.stopping/, "stderr");
     const impatience = setInterval(() => server.program.kill("SIGTERM"), 100);
