@@ -273,6 +273,7 @@ describe.concurrent("taking and giving back, over time", () => {
     expect(refusals).toEqual(["store-unavailable", "store-unavailable", "store-unavailable"]);
     expect(entered).toBe(false);
     await lonely.etcd.start();
+    await lonely.servers[0]!.untilReadiness(/^serving$/);
     await client.withLock("a11", enter);
     expect(entered).toBe(true);
   });
