@@ -233,6 +233,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     let problem = this.failure;
     if (problem === "" && !this.isReady) problem = "the table has not been read yet";
     if (problem === "" && this.stopping) problem = "the server is shutting down";
+    if (problem === "" && age === Number.POSITIVE_INFINITY) problem = "the store has not answered yet";
     if (problem === "" && age > 3000) problem = `the store has not answered for ${Math.round(age / 1000)} s`;
     return { serving: problem === "", problem };
   }
