@@ -87,12 +87,13 @@ export class SimulatedStream implements SessionStream {
     if (this.serverIsOn && this.sessionId !== "") this.send({ kind: "draining", leaveWithinMs: 1500 });
   }
 
-  /** It breaks: the client sees it within `clientSeesMs`, the server within `serverSeesMs`. */
+  /** It breaks: the client sees it within `clientSeesMs`, the server, maybe as a proxy's half-close, within `serverSeesMs`. */
   break(clientSeesMs: number, serverSeesMs: number): void {
     if (!this.clientIsOn) return;
     this.clientIsOn = false;
     this.world.after(clientSeesMs, () => this.owner.process.receive(() => this.owner.ended(this)));
-    this.world.after(serverSeesMs, () => this.run.receive(() => this.endAtServer("broken")));
+    const how = this.world.happens(0.3) ? "half-closed" : "broken";
+    this.world.after(serverSeesMs, () => this.run.receive(() => this.endAtServer(how)));
   }
 
   private endAtServer(how: "half-closed" | "broken"): void {
