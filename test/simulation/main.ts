@@ -21,6 +21,7 @@ for (let seed = Number(from); seed <= Number(to); seed++) {
   const result = walk(seed, traceLines > 0);
   walks++;
   for (const [situation, count] of result.counts) counts.set(situation, (counts.get(situation) ?? 0) + count);
+  if (walks % 1000 === 0) console.log(`${walks} walks done, ${failed} failed so far`);
   const [first] = result.violations;
   if (first === undefined) continue;
   failed++;

@@ -1,7 +1,7 @@
 /**
  * Breaks the service on purpose, one way at a time and in a copy of it, and has the walks find out:
  * `node test/simulation/teeth.ts [SEEDS] [part of a name]`. Prints which seed caught which breakage and by what, and
- * fails if one went unnoticed within the seeds (default: 400).
+ * fails if one went unnoticed within the seeds (default: 2,000).
  */
 import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -66,7 +66,7 @@ function firstFailure(folder: string, seeds: number): Promise<string | undefined
 }
 
 async function main(): Promise<void> {
-  const [seeds = "400", name = ""] = process.argv.slice(2);
+  const [seeds = "2000", name = ""] = process.argv.slice(2);
   const wanted = MUTANTS.filter((mutant) => mutant.name.includes(name));
   let missed = 0;
   for (const mutant of wanted) {
