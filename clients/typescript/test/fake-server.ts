@@ -197,6 +197,7 @@ export class FakeSession {
         heartbeatInterval: duration(validForMs / 3),
         validFor: duration(validForMs),
         claims,
+        servers: [],
       },
     });
   }

@@ -30,6 +30,7 @@ export function toOpened(event: Event<"opened">): Opened {
     heartbeatInterval: heartbeatIntervalMs === undefined ? undefined : writeDuration(heartbeatIntervalMs),
     validFor: writeDuration(event.validForMs),
     claims: event.claims.map(toSessionClaim),
+    servers: [],
   };
 }
 
@@ -73,7 +74,7 @@ export function toLost({ claimId, reason, message }: Event<"lost">): Lost {
 }
 
 export function toDraining({ leaveWithinMs }: Event<"draining">): Draining {
-  return { leaveWithin: writeDuration(leaveWithinMs) };
+  return { leaveWithin: writeDuration(leaveWithinMs), servers: [] };
 }
 
 export function toClosed({ reason, message }: Event<"closed">): Closed {

@@ -11,7 +11,9 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -29,12 +31,134 @@ import {
   OnDisconnect,
   onDisconnectFromJSON,
   onDisconnectToJSON,
+  Reason,
+  reasonFromJSON,
+  reasonToJSON,
   SessionClaim,
 } from "./lock_service.ts";
 
 export const protobufPackage = "holdfast.v1";
 
 export const protobufFileName = "holdfast/v1/admin_service.proto";
+
+/** EventKind is what an event tells. */
+export const EventKind = {
+  /** UNSPECIFIED - EVENT_KIND_UNSPECIFIED is never sent. */
+  UNSPECIFIED: 0,
+  /** WAITING - EVENT_KIND_WAITING: a claim entered a queue and was not granted at once. */
+  WAITING: 1,
+  /** GRANTED - EVENT_KIND_GRANTED: a claim was granted. */
+  GRANTED: 2,
+  /** DENIED - EVENT_KIND_DENIED: a claim was refused. */
+  DENIED: 3,
+  /** RELEASED - EVENT_KIND_RELEASED: a client gave up a claim, held or waiting. */
+  RELEASED: 4,
+  /** LOST - EVENT_KIND_LOST: a held claim ended without its client asking, its session's end included. */
+  LOST: 5,
+  /** FORCED - EVENT_KIND_FORCED: an administrator released a claim or closed a session through this server. */
+  FORCED: 6,
+  /** SESSION_OPENED - EVENT_KIND_SESSION_OPENED: a session was opened here. */
+  SESSION_OPENED: 7,
+  /** SESSION_RESUMED - EVENT_KIND_SESSION_RESUMED: a session was taken up here. */
+  SESSION_RESUMED: 8,
+  /** SESSION_ENDED - EVENT_KIND_SESSION_ENDED: a session that this server had is gone. */
+  SESSION_ENDED: 9,
+  /** DEADLOCK - EVENT_KIND_DEADLOCK: threads of control waited in a circle; the message spells it out. */
+  DEADLOCK: 10,
+  /** SERVER - EVENT_KIND_SERVER: something happened to the server itself, such as a resync or the start of draining. */
+  SERVER: 11,
+} as const;
+
+export type EventKind = typeof EventKind[keyof typeof EventKind];
+
+export namespace EventKind {
+  export type UNSPECIFIED = typeof EventKind.UNSPECIFIED;
+  export type WAITING = typeof EventKind.WAITING;
+  export type GRANTED = typeof EventKind.GRANTED;
+  export type DENIED = typeof EventKind.DENIED;
+  export type RELEASED = typeof EventKind.RELEASED;
+  export type LOST = typeof EventKind.LOST;
+  export type FORCED = typeof EventKind.FORCED;
+  export type SESSION_OPENED = typeof EventKind.SESSION_OPENED;
+  export type SESSION_RESUMED = typeof EventKind.SESSION_RESUMED;
+  export type SESSION_ENDED = typeof EventKind.SESSION_ENDED;
+  export type DEADLOCK = typeof EventKind.DEADLOCK;
+  export type SERVER = typeof EventKind.SERVER;
+}
+
+export function eventKindFromJSON(object: any): EventKind {
+  switch (object) {
+    case 0:
+    case "EVENT_KIND_UNSPECIFIED":
+      return EventKind.UNSPECIFIED;
+    case 1:
+    case "EVENT_KIND_WAITING":
+      return EventKind.WAITING;
+    case 2:
+    case "EVENT_KIND_GRANTED":
+      return EventKind.GRANTED;
+    case 3:
+    case "EVENT_KIND_DENIED":
+      return EventKind.DENIED;
+    case 4:
+    case "EVENT_KIND_RELEASED":
+      return EventKind.RELEASED;
+    case 5:
+    case "EVENT_KIND_LOST":
+      return EventKind.LOST;
+    case 6:
+    case "EVENT_KIND_FORCED":
+      return EventKind.FORCED;
+    case 7:
+    case "EVENT_KIND_SESSION_OPENED":
+      return EventKind.SESSION_OPENED;
+    case 8:
+    case "EVENT_KIND_SESSION_RESUMED":
+      return EventKind.SESSION_RESUMED;
+    case 9:
+    case "EVENT_KIND_SESSION_ENDED":
+      return EventKind.SESSION_ENDED;
+    case 10:
+    case "EVENT_KIND_DEADLOCK":
+      return EventKind.DEADLOCK;
+    case 11:
+    case "EVENT_KIND_SERVER":
+      return EventKind.SERVER;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EventKind");
+  }
+}
+
+export function eventKindToJSON(object: EventKind): string {
+  switch (object) {
+    case EventKind.UNSPECIFIED:
+      return "EVENT_KIND_UNSPECIFIED";
+    case EventKind.WAITING:
+      return "EVENT_KIND_WAITING";
+    case EventKind.GRANTED:
+      return "EVENT_KIND_GRANTED";
+    case EventKind.DENIED:
+      return "EVENT_KIND_DENIED";
+    case EventKind.RELEASED:
+      return "EVENT_KIND_RELEASED";
+    case EventKind.LOST:
+      return "EVENT_KIND_LOST";
+    case EventKind.FORCED:
+      return "EVENT_KIND_FORCED";
+    case EventKind.SESSION_OPENED:
+      return "EVENT_KIND_SESSION_OPENED";
+    case EventKind.SESSION_RESUMED:
+      return "EVENT_KIND_SESSION_RESUMED";
+    case EventKind.SESSION_ENDED:
+      return "EVENT_KIND_SESSION_ENDED";
+    case EventKind.DEADLOCK:
+      return "EVENT_KIND_DEADLOCK";
+    case EventKind.SERVER:
+      return "EVENT_KIND_SERVER";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EventKind");
+  }
+}
 
 /** ListSessionsRequest says which page of sessions. */
 export interface ListSessionsRequest {
@@ -251,6 +375,214 @@ export interface Session {
 export interface Session_LabelsEntry {
   key: string;
   value: string;
+}
+
+/** ListEventsRequest says which events. Conditions that are set must all hold. */
+export interface ListEventsRequest {
+  /** lock_name keeps only events about this lock. Empty: any. */
+  lockName: string;
+  /** session_id keeps only events about this session. Empty: any. */
+  sessionId: string;
+  /** kinds keeps only events of these kinds. Empty: any. */
+  kinds: EventKind[];
+  /** after keeps only events with a larger seq: to go on from the newest event seen. Zero: any. */
+  after: bigint;
+  /**
+   * before keeps only events with a smaller seq: the next page is asked for with the last event's seq.
+   * Zero: any.
+   */
+  before: bigint;
+  /** max_events bounds the events returned. Zero: 100. At most 1,000; larger means 1,000. */
+  maxEvents: number;
+}
+
+/** ListEventsResponse is a part of the recent history, as this server saw it. */
+export interface ListEventsResponse {
+  /** server_id is the id of the server that answers: seq counts within it. */
+  serverId: string;
+  /** events are newest first. */
+  events: Event[];
+  /** oldest_seq is the seq of the oldest event that the server still has. Zero: it has none. */
+  oldestSeq: bigint;
+  /** newest_seq is the seq of the newest event of any kind. Zero: there was none yet. */
+  newestSeq: bigint;
+}
+
+/** Event is something that happened to a claim or a session. */
+export interface Event {
+  /** seq numbers the events of one run of one server, from 1. */
+  seq: bigint;
+  /** at is when, by the clock of the server. */
+  at:
+    | Date
+    | undefined;
+  /** kind is what. Never unspecified. */
+  kind: EventKind;
+  /** lock_names are the locks of the claim. Empty: it is about a session or the server. */
+  lockNames: string[];
+  /** session_id is the session. Empty: it is about the server. */
+  sessionId: string;
+  /** claim_id is the claim. Zero: it is about a session or the server. */
+  claimId: bigint;
+  /** fencing_token is that of the grant. Zero: there was none. */
+  fencingToken: bigint;
+  /** reason is why, if it was denied, lost or ended. Unspecified: it was not. */
+  reason: Reason;
+  /** message is what happened in words, for people. May be empty. */
+  message: string;
+  /** waited is how long the claim had waited until then, if it was granted or denied. Absent: neither. */
+  waited:
+    | Duration
+    | undefined;
+  /**
+   * held is how long the claim had been held until then, if it ended. Absent: it was not held, or this
+   * server did not see it granted.
+   */
+  held:
+    | Duration
+    | undefined;
+  /** client is who the session says it is. Absent: unknown. */
+  client:
+    | ClientInfo
+    | undefined;
+  /**
+   * actor is who did it, if an administrator: the authenticated identity, or the network address. Empty:
+   * nobody.
+   */
+  actor: string;
+  /** purpose is that of the claim. Empty: none. */
+  purpose: string;
+}
+
+/** GetWaitGraphRequest says which part. */
+export interface GetWaitGraphRequest {
+  /** prefix keeps only locks whose names begin with it. Empty: all. */
+  prefix: string;
+  /**
+   * max_nodes bounds the nodes returned: those on circles first, then those on the locks with the most
+   * waiters. Zero: 200. At most 1,000; larger means 1,000.
+   */
+  maxNodes: number;
+}
+
+/** GetWaitGraphResponse is who waits for whom, as of a moment no earlier than the call. */
+export interface GetWaitGraphResponse {
+  /** nodes are the threads of control, in no order that means anything. */
+  nodes: WaitNode[];
+  /**
+   * edges are who waits for whom: for each waiting claim, the claims directly ahead of it that keep it
+   * waiting. Both ends are among nodes.
+   */
+  edges: WaitEdge[];
+  /** omitted_nodes is how many nodes max_nodes cut off. */
+  omittedNodes: number;
+}
+
+/** WaitNode is a thread of control: all claims of one session with one reentry_id, or one claim without. */
+export interface WaitNode {
+  /** node_id names it within this response. */
+  nodeId: number;
+  /** session_id is its session. */
+  sessionId: string;
+  /** reentry_id is the thread's. Empty: it is a single claim. */
+  reentryId: string;
+  /** claim_id is the claim's. Zero: it is a thread. */
+  claimId: bigint;
+  /** client is who the session says it is. Absent: it did not say. */
+  client:
+    | ClientInfo
+    | undefined;
+  /** held_locks are the locks it holds, of those that are shown. */
+  heldLocks: string[];
+  /** wanted_locks are the locks it waits for. */
+  wantedLocks: string[];
+  /** deadlocked is true if it is on a circle of threads that wait for each other. */
+  deadlocked: boolean;
+}
+
+/** WaitEdge says that one node waits for another. */
+export interface WaitEdge {
+  /** from_node_id is the one that waits. */
+  fromNodeId: number;
+  /** to_node_id is the one that it waits for. */
+  toNodeId: number;
+  /** lock_name is the lock. */
+  lockName: string;
+  /** held is true if the other holds the lock; false if it waits ahead. */
+  held: boolean;
+}
+
+/** WatchStatisticsRequest asks for everything. */
+export interface WatchStatisticsRequest {
+}
+
+/** WatchStatisticsResponse is what there is to know at once. */
+export interface WatchStatisticsResponse {
+  /** server_id is the id of the server that counted. */
+  serverId: string;
+  /** samples are in order of time, a second each. */
+  samples: StatisticsSample[];
+}
+
+/**
+ * StatisticsSample is one second of one server. Counts are of what that server saw of the sessions it has;
+ * the gauges at the end are of the whole service.
+ */
+export interface StatisticsSample {
+  /** at is when the second ended, by the clock of the server. */
+  at:
+    | Date
+    | undefined;
+  /** grants is how many claims were granted, re-entries left out. */
+  grants: number;
+  /** denials is how many claims were refused. */
+  denials: number;
+  /** releases is how many claims their clients gave up. */
+  releases: number;
+  /** losses is how many held claims ended without their clients asking, those of ended sessions included. */
+  losses: number;
+  /** forced is how many claims an administrator ended through this server. */
+  forced: number;
+  /** deadlocks is how many claims were refused because of a circle. */
+  deadlocks: number;
+  /** acquire_time is how long the claims granted in this second took, from the command to the grant. */
+  acquireTime:
+    | TimeDistribution
+    | undefined;
+  /** hold_time is how long the claims that ended in this second had been held. */
+  holdTime:
+    | TimeDistribution
+    | undefined;
+  /** lock_count is how many locks exist. */
+  lockCount: number;
+  /** held_count is how many claims are held. */
+  heldCount: number;
+  /** waiting_count is how many claims wait. */
+  waitingCount: number;
+  /** session_count is how many sessions are live. */
+  sessionCount: number;
+}
+
+/** TimeDistribution is how long things took. Distributions add: sum count, total and equal buckets. */
+export interface TimeDistribution {
+  /** count is how many. */
+  count: number;
+  /** total is their sum: the average is total / count. */
+  total:
+    | Duration
+    | undefined;
+  /** max is the longest. */
+  max:
+    | Duration
+    | undefined;
+  /**
+   * bucket_indexes name the buckets that are not empty, in growing order. Bucket i holds times above
+   * 1.05^(i-1) and up to 1.05^i microseconds; bucket 0 those up to 1 microsecond. A percentile read from
+   * the middle of its bucket is thereby right within 2.5 %.
+   */
+  bucketIndexes: number[];
+  /** bucket_counts are how many are in each of those buckets. */
+  bucketCounts: number[];
 }
 
 function createBaseListSessionsRequest(): ListSessionsRequest {
@@ -2397,6 +2729,1796 @@ export const Session_LabelsEntry: MessageFns<Session_LabelsEntry> = {
   },
 };
 
+function createBaseListEventsRequest(): ListEventsRequest {
+  return { lockName: "", sessionId: "", kinds: [], after: 0n, before: 0n, maxEvents: 0 };
+}
+
+export const ListEventsRequest: MessageFns<ListEventsRequest> = {
+  encode(message: ListEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lockName !== "") {
+      writer.uint32(10).string(message.lockName);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(18).string(message.sessionId);
+    }
+    if (message.kinds.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.kinds) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.after !== 0n) {
+      if (BigInt.asUintN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.after);
+    }
+    if (message.before !== 0n) {
+      if (BigInt.asUintN(64, message.before) !== message.before) {
+        throw new globalThis.Error("value provided for field message.before of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.before);
+    }
+    if (message.maxEvents !== 0) {
+      writer.uint32(48).uint32(message.maxEvents);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListEventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lockName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.kinds.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.kinds.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.after = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.before = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxEvents = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListEventsRequest {
+    return {
+      lockName: isSet(object.lockName)
+        ? globalThis.String(object.lockName)
+        : isSet(object.lock_name)
+        ? globalThis.String(object.lock_name)
+        : "",
+      sessionId: isSet(object.sessionId)
+        ? globalThis.String(object.sessionId)
+        : isSet(object.session_id)
+        ? globalThis.String(object.session_id)
+        : "",
+      kinds: globalThis.Array.isArray(object?.kinds) ? object.kinds.map((e: any) => eventKindFromJSON(e)) : [],
+      after: isSet(object.after) ? BigInt(object.after) : 0n,
+      before: isSet(object.before) ? BigInt(object.before) : 0n,
+      maxEvents: isSet(object.maxEvents)
+        ? globalThis.Number(object.maxEvents)
+        : isSet(object.max_events)
+        ? globalThis.Number(object.max_events)
+        : 0,
+    };
+  },
+
+  toJSON(message: ListEventsRequest): unknown {
+    const obj: any = {};
+    if (message.lockName !== "") {
+      obj.lockName = message.lockName;
+    }
+    if (message.sessionId !== "") {
+      obj.sessionId = message.sessionId;
+    }
+    if (message.kinds?.length) {
+      obj.kinds = message.kinds.map((e) => eventKindToJSON(e));
+    }
+    if (message.after !== 0n) {
+      obj.after = message.after.toString();
+    }
+    if (message.before !== 0n) {
+      obj.before = message.before.toString();
+    }
+    if (message.maxEvents !== 0) {
+      obj.maxEvents = Math.round(message.maxEvents);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListEventsRequest>): ListEventsRequest {
+    return ListEventsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListEventsRequest>): ListEventsRequest {
+    const message = createBaseListEventsRequest();
+    message.lockName = object.lockName ?? "";
+    message.sessionId = object.sessionId ?? "";
+    message.kinds = object.kinds?.map((e) => e) || [];
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : 0n;
+    message.before = (object.before !== undefined && object.before !== null) ? BigInt(object.before) : 0n;
+    message.maxEvents = object.maxEvents ?? 0;
+    return message;
+  },
+};
+
+function createBaseListEventsResponse(): ListEventsResponse {
+  return { serverId: "", events: [], oldestSeq: 0n, newestSeq: 0n };
+}
+
+export const ListEventsResponse: MessageFns<ListEventsResponse> = {
+  encode(message: ListEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serverId !== "") {
+      writer.uint32(10).string(message.serverId);
+    }
+    for (const v of message.events) {
+      Event.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.oldestSeq !== 0n) {
+      if (BigInt.asUintN(64, message.oldestSeq) !== message.oldestSeq) {
+        throw new globalThis.Error("value provided for field message.oldestSeq of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.oldestSeq);
+    }
+    if (message.newestSeq !== 0n) {
+      if (BigInt.asUintN(64, message.newestSeq) !== message.newestSeq) {
+        throw new globalThis.Error("value provided for field message.newestSeq of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.newestSeq);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListEventsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListEventsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serverId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.events.push(Event.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.oldestSeq = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.newestSeq = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListEventsResponse {
+    return {
+      serverId: isSet(object.serverId)
+        ? globalThis.String(object.serverId)
+        : isSet(object.server_id)
+        ? globalThis.String(object.server_id)
+        : "",
+      events: globalThis.Array.isArray(object?.events) ? object.events.map((e: any) => Event.fromJSON(e)) : [],
+      oldestSeq: isSet(object.oldestSeq)
+        ? BigInt(object.oldestSeq)
+        : isSet(object.oldest_seq)
+        ? BigInt(object.oldest_seq)
+        : 0n,
+      newestSeq: isSet(object.newestSeq)
+        ? BigInt(object.newestSeq)
+        : isSet(object.newest_seq)
+        ? BigInt(object.newest_seq)
+        : 0n,
+    };
+  },
+
+  toJSON(message: ListEventsResponse): unknown {
+    const obj: any = {};
+    if (message.serverId !== "") {
+      obj.serverId = message.serverId;
+    }
+    if (message.events?.length) {
+      obj.events = message.events.map((e) => Event.toJSON(e));
+    }
+    if (message.oldestSeq !== 0n) {
+      obj.oldestSeq = message.oldestSeq.toString();
+    }
+    if (message.newestSeq !== 0n) {
+      obj.newestSeq = message.newestSeq.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListEventsResponse>): ListEventsResponse {
+    return ListEventsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListEventsResponse>): ListEventsResponse {
+    const message = createBaseListEventsResponse();
+    message.serverId = object.serverId ?? "";
+    message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
+    message.oldestSeq = (object.oldestSeq !== undefined && object.oldestSeq !== null) ? BigInt(object.oldestSeq) : 0n;
+    message.newestSeq = (object.newestSeq !== undefined && object.newestSeq !== null) ? BigInt(object.newestSeq) : 0n;
+    return message;
+  },
+};
+
+function createBaseEvent(): Event {
+  return {
+    seq: 0n,
+    at: undefined,
+    kind: 0,
+    lockNames: [],
+    sessionId: "",
+    claimId: 0n,
+    fencingToken: 0n,
+    reason: 0,
+    message: "",
+    waited: undefined,
+    held: undefined,
+    client: undefined,
+    actor: "",
+    purpose: "",
+  };
+}
+
+export const Event: MessageFns<Event> = {
+  encode(message: Event, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seq !== 0n) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.seq);
+    }
+    if (message.at !== undefined) {
+      Timestamp.encode(toTimestamp(message.at), writer.uint32(18).fork()).join();
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
+    }
+    for (const v of message.lockNames) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(42).string(message.sessionId);
+    }
+    if (message.claimId !== 0n) {
+      if (BigInt.asUintN(64, message.claimId) !== message.claimId) {
+        throw new globalThis.Error("value provided for field message.claimId of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.claimId);
+    }
+    if (message.fencingToken !== 0n) {
+      if (BigInt.asUintN(64, message.fencingToken) !== message.fencingToken) {
+        throw new globalThis.Error("value provided for field message.fencingToken of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.fencingToken);
+    }
+    if (message.reason !== 0) {
+      writer.uint32(64).int32(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(74).string(message.message);
+    }
+    if (message.waited !== undefined) {
+      Duration.encode(message.waited, writer.uint32(82).fork()).join();
+    }
+    if (message.held !== undefined) {
+      Duration.encode(message.held, writer.uint32(90).fork()).join();
+    }
+    if (message.client !== undefined) {
+      ClientInfo.encode(message.client, writer.uint32(98).fork()).join();
+    }
+    if (message.actor !== "") {
+      writer.uint32(106).string(message.actor);
+    }
+    if (message.purpose !== "") {
+      writer.uint32(114).string(message.purpose);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Event {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lockNames.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.claimId = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.fencingToken = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.reason = reader.int32() as any;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.waited = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.held = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.client = ClientInfo.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.purpose = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Event {
+    return {
+      seq: isSet(object.seq) ? BigInt(object.seq) : 0n,
+      at: isSet(object.at) ? fromJsonTimestamp(object.at) : undefined,
+      kind: isSet(object.kind) ? eventKindFromJSON(object.kind) : 0,
+      lockNames: globalThis.Array.isArray(object?.lockNames)
+        ? object.lockNames.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.lock_names)
+        ? object.lock_names.map((e: any) => globalThis.String(e))
+        : [],
+      sessionId: isSet(object.sessionId)
+        ? globalThis.String(object.sessionId)
+        : isSet(object.session_id)
+        ? globalThis.String(object.session_id)
+        : "",
+      claimId: isSet(object.claimId) ? BigInt(object.claimId) : isSet(object.claim_id) ? BigInt(object.claim_id) : 0n,
+      fencingToken: isSet(object.fencingToken)
+        ? BigInt(object.fencingToken)
+        : isSet(object.fencing_token)
+        ? BigInt(object.fencing_token)
+        : 0n,
+      reason: isSet(object.reason) ? reasonFromJSON(object.reason) : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      waited: isSet(object.waited) ? Duration.fromJSON(object.waited) : undefined,
+      held: isSet(object.held) ? Duration.fromJSON(object.held) : undefined,
+      client: isSet(object.client) ? ClientInfo.fromJSON(object.client) : undefined,
+      actor: isSet(object.actor) ? globalThis.String(object.actor) : "",
+      purpose: isSet(object.purpose) ? globalThis.String(object.purpose) : "",
+    };
+  },
+
+  toJSON(message: Event): unknown {
+    const obj: any = {};
+    if (message.seq !== 0n) {
+      obj.seq = message.seq.toString();
+    }
+    if (message.at !== undefined) {
+      obj.at = message.at.toISOString();
+    }
+    if (message.kind !== 0) {
+      obj.kind = eventKindToJSON(message.kind);
+    }
+    if (message.lockNames?.length) {
+      obj.lockNames = message.lockNames;
+    }
+    if (message.sessionId !== "") {
+      obj.sessionId = message.sessionId;
+    }
+    if (message.claimId !== 0n) {
+      obj.claimId = message.claimId.toString();
+    }
+    if (message.fencingToken !== 0n) {
+      obj.fencingToken = message.fencingToken.toString();
+    }
+    if (message.reason !== 0) {
+      obj.reason = reasonToJSON(message.reason);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.waited !== undefined) {
+      obj.waited = Duration.toJSON(message.waited);
+    }
+    if (message.held !== undefined) {
+      obj.held = Duration.toJSON(message.held);
+    }
+    if (message.client !== undefined) {
+      obj.client = ClientInfo.toJSON(message.client);
+    }
+    if (message.actor !== "") {
+      obj.actor = message.actor;
+    }
+    if (message.purpose !== "") {
+      obj.purpose = message.purpose;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Event>): Event {
+    return Event.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Event>): Event {
+    const message = createBaseEvent();
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
+    message.at = object.at ?? undefined;
+    message.kind = object.kind ?? 0;
+    message.lockNames = object.lockNames?.map((e) => e) || [];
+    message.sessionId = object.sessionId ?? "";
+    message.claimId = (object.claimId !== undefined && object.claimId !== null) ? BigInt(object.claimId) : 0n;
+    message.fencingToken = (object.fencingToken !== undefined && object.fencingToken !== null)
+      ? BigInt(object.fencingToken)
+      : 0n;
+    message.reason = object.reason ?? 0;
+    message.message = object.message ?? "";
+    message.waited = (object.waited !== undefined && object.waited !== null)
+      ? Duration.fromPartial(object.waited)
+      : undefined;
+    message.held = (object.held !== undefined && object.held !== null) ? Duration.fromPartial(object.held) : undefined;
+    message.client = (object.client !== undefined && object.client !== null)
+      ? ClientInfo.fromPartial(object.client)
+      : undefined;
+    message.actor = object.actor ?? "";
+    message.purpose = object.purpose ?? "";
+    return message;
+  },
+};
+
+function createBaseGetWaitGraphRequest(): GetWaitGraphRequest {
+  return { prefix: "", maxNodes: 0 };
+}
+
+export const GetWaitGraphRequest: MessageFns<GetWaitGraphRequest> = {
+  encode(message: GetWaitGraphRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.prefix !== "") {
+      writer.uint32(10).string(message.prefix);
+    }
+    if (message.maxNodes !== 0) {
+      writer.uint32(16).uint32(message.maxNodes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetWaitGraphRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetWaitGraphRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.prefix = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxNodes = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetWaitGraphRequest {
+    return {
+      prefix: isSet(object.prefix) ? globalThis.String(object.prefix) : "",
+      maxNodes: isSet(object.maxNodes)
+        ? globalThis.Number(object.maxNodes)
+        : isSet(object.max_nodes)
+        ? globalThis.Number(object.max_nodes)
+        : 0,
+    };
+  },
+
+  toJSON(message: GetWaitGraphRequest): unknown {
+    const obj: any = {};
+    if (message.prefix !== "") {
+      obj.prefix = message.prefix;
+    }
+    if (message.maxNodes !== 0) {
+      obj.maxNodes = Math.round(message.maxNodes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetWaitGraphRequest>): GetWaitGraphRequest {
+    return GetWaitGraphRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetWaitGraphRequest>): GetWaitGraphRequest {
+    const message = createBaseGetWaitGraphRequest();
+    message.prefix = object.prefix ?? "";
+    message.maxNodes = object.maxNodes ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetWaitGraphResponse(): GetWaitGraphResponse {
+  return { nodes: [], edges: [], omittedNodes: 0 };
+}
+
+export const GetWaitGraphResponse: MessageFns<GetWaitGraphResponse> = {
+  encode(message: GetWaitGraphResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      WaitNode.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.edges) {
+      WaitEdge.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.omittedNodes !== 0) {
+      writer.uint32(24).uint32(message.omittedNodes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetWaitGraphResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetWaitGraphResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(WaitNode.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.edges.push(WaitEdge.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.omittedNodes = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetWaitGraphResponse {
+    return {
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => WaitNode.fromJSON(e)) : [],
+      edges: globalThis.Array.isArray(object?.edges) ? object.edges.map((e: any) => WaitEdge.fromJSON(e)) : [],
+      omittedNodes: isSet(object.omittedNodes)
+        ? globalThis.Number(object.omittedNodes)
+        : isSet(object.omitted_nodes)
+        ? globalThis.Number(object.omitted_nodes)
+        : 0,
+    };
+  },
+
+  toJSON(message: GetWaitGraphResponse): unknown {
+    const obj: any = {};
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => WaitNode.toJSON(e));
+    }
+    if (message.edges?.length) {
+      obj.edges = message.edges.map((e) => WaitEdge.toJSON(e));
+    }
+    if (message.omittedNodes !== 0) {
+      obj.omittedNodes = Math.round(message.omittedNodes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetWaitGraphResponse>): GetWaitGraphResponse {
+    return GetWaitGraphResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetWaitGraphResponse>): GetWaitGraphResponse {
+    const message = createBaseGetWaitGraphResponse();
+    message.nodes = object.nodes?.map((e) => WaitNode.fromPartial(e)) || [];
+    message.edges = object.edges?.map((e) => WaitEdge.fromPartial(e)) || [];
+    message.omittedNodes = object.omittedNodes ?? 0;
+    return message;
+  },
+};
+
+function createBaseWaitNode(): WaitNode {
+  return {
+    nodeId: 0,
+    sessionId: "",
+    reentryId: "",
+    claimId: 0n,
+    client: undefined,
+    heldLocks: [],
+    wantedLocks: [],
+    deadlocked: false,
+  };
+}
+
+export const WaitNode: MessageFns<WaitNode> = {
+  encode(message: WaitNode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== 0) {
+      writer.uint32(8).uint32(message.nodeId);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(18).string(message.sessionId);
+    }
+    if (message.reentryId !== "") {
+      writer.uint32(26).string(message.reentryId);
+    }
+    if (message.claimId !== 0n) {
+      if (BigInt.asUintN(64, message.claimId) !== message.claimId) {
+        throw new globalThis.Error("value provided for field message.claimId of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.claimId);
+    }
+    if (message.client !== undefined) {
+      ClientInfo.encode(message.client, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.heldLocks) {
+      writer.uint32(50).string(v!);
+    }
+    for (const v of message.wantedLocks) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.deadlocked !== false) {
+      writer.uint32(64).bool(message.deadlocked);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WaitNode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWaitNode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nodeId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reentryId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.claimId = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.client = ClientInfo.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.heldLocks.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.wantedLocks.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.deadlocked = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WaitNode {
+    return {
+      nodeId: isSet(object.nodeId)
+        ? globalThis.Number(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.Number(object.node_id)
+        : 0,
+      sessionId: isSet(object.sessionId)
+        ? globalThis.String(object.sessionId)
+        : isSet(object.session_id)
+        ? globalThis.String(object.session_id)
+        : "",
+      reentryId: isSet(object.reentryId)
+        ? globalThis.String(object.reentryId)
+        : isSet(object.reentry_id)
+        ? globalThis.String(object.reentry_id)
+        : "",
+      claimId: isSet(object.claimId) ? BigInt(object.claimId) : isSet(object.claim_id) ? BigInt(object.claim_id) : 0n,
+      client: isSet(object.client) ? ClientInfo.fromJSON(object.client) : undefined,
+      heldLocks: globalThis.Array.isArray(object?.heldLocks)
+        ? object.heldLocks.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.held_locks)
+        ? object.held_locks.map((e: any) => globalThis.String(e))
+        : [],
+      wantedLocks: globalThis.Array.isArray(object?.wantedLocks)
+        ? object.wantedLocks.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.wanted_locks)
+        ? object.wanted_locks.map((e: any) => globalThis.String(e))
+        : [],
+      deadlocked: isSet(object.deadlocked) ? globalThis.Boolean(object.deadlocked) : false,
+    };
+  },
+
+  toJSON(message: WaitNode): unknown {
+    const obj: any = {};
+    if (message.nodeId !== 0) {
+      obj.nodeId = Math.round(message.nodeId);
+    }
+    if (message.sessionId !== "") {
+      obj.sessionId = message.sessionId;
+    }
+    if (message.reentryId !== "") {
+      obj.reentryId = message.reentryId;
+    }
+    if (message.claimId !== 0n) {
+      obj.claimId = message.claimId.toString();
+    }
+    if (message.client !== undefined) {
+      obj.client = ClientInfo.toJSON(message.client);
+    }
+    if (message.heldLocks?.length) {
+      obj.heldLocks = message.heldLocks;
+    }
+    if (message.wantedLocks?.length) {
+      obj.wantedLocks = message.wantedLocks;
+    }
+    if (message.deadlocked !== false) {
+      obj.deadlocked = message.deadlocked;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WaitNode>): WaitNode {
+    return WaitNode.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WaitNode>): WaitNode {
+    const message = createBaseWaitNode();
+    message.nodeId = object.nodeId ?? 0;
+    message.sessionId = object.sessionId ?? "";
+    message.reentryId = object.reentryId ?? "";
+    message.claimId = (object.claimId !== undefined && object.claimId !== null) ? BigInt(object.claimId) : 0n;
+    message.client = (object.client !== undefined && object.client !== null)
+      ? ClientInfo.fromPartial(object.client)
+      : undefined;
+    message.heldLocks = object.heldLocks?.map((e) => e) || [];
+    message.wantedLocks = object.wantedLocks?.map((e) => e) || [];
+    message.deadlocked = object.deadlocked ?? false;
+    return message;
+  },
+};
+
+function createBaseWaitEdge(): WaitEdge {
+  return { fromNodeId: 0, toNodeId: 0, lockName: "", held: false };
+}
+
+export const WaitEdge: MessageFns<WaitEdge> = {
+  encode(message: WaitEdge, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fromNodeId !== 0) {
+      writer.uint32(8).uint32(message.fromNodeId);
+    }
+    if (message.toNodeId !== 0) {
+      writer.uint32(16).uint32(message.toNodeId);
+    }
+    if (message.lockName !== "") {
+      writer.uint32(26).string(message.lockName);
+    }
+    if (message.held !== false) {
+      writer.uint32(32).bool(message.held);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WaitEdge {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWaitEdge();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fromNodeId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.toNodeId = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lockName = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.held = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WaitEdge {
+    return {
+      fromNodeId: isSet(object.fromNodeId)
+        ? globalThis.Number(object.fromNodeId)
+        : isSet(object.from_node_id)
+        ? globalThis.Number(object.from_node_id)
+        : 0,
+      toNodeId: isSet(object.toNodeId)
+        ? globalThis.Number(object.toNodeId)
+        : isSet(object.to_node_id)
+        ? globalThis.Number(object.to_node_id)
+        : 0,
+      lockName: isSet(object.lockName)
+        ? globalThis.String(object.lockName)
+        : isSet(object.lock_name)
+        ? globalThis.String(object.lock_name)
+        : "",
+      held: isSet(object.held) ? globalThis.Boolean(object.held) : false,
+    };
+  },
+
+  toJSON(message: WaitEdge): unknown {
+    const obj: any = {};
+    if (message.fromNodeId !== 0) {
+      obj.fromNodeId = Math.round(message.fromNodeId);
+    }
+    if (message.toNodeId !== 0) {
+      obj.toNodeId = Math.round(message.toNodeId);
+    }
+    if (message.lockName !== "") {
+      obj.lockName = message.lockName;
+    }
+    if (message.held !== false) {
+      obj.held = message.held;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WaitEdge>): WaitEdge {
+    return WaitEdge.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WaitEdge>): WaitEdge {
+    const message = createBaseWaitEdge();
+    message.fromNodeId = object.fromNodeId ?? 0;
+    message.toNodeId = object.toNodeId ?? 0;
+    message.lockName = object.lockName ?? "";
+    message.held = object.held ?? false;
+    return message;
+  },
+};
+
+function createBaseWatchStatisticsRequest(): WatchStatisticsRequest {
+  return {};
+}
+
+export const WatchStatisticsRequest: MessageFns<WatchStatisticsRequest> = {
+  encode(_: WatchStatisticsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchStatisticsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchStatisticsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): WatchStatisticsRequest {
+    return {};
+  },
+
+  toJSON(_: WatchStatisticsRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchStatisticsRequest>): WatchStatisticsRequest {
+    return WatchStatisticsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<WatchStatisticsRequest>): WatchStatisticsRequest {
+    const message = createBaseWatchStatisticsRequest();
+    return message;
+  },
+};
+
+function createBaseWatchStatisticsResponse(): WatchStatisticsResponse {
+  return { serverId: "", samples: [] };
+}
+
+export const WatchStatisticsResponse: MessageFns<WatchStatisticsResponse> = {
+  encode(message: WatchStatisticsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serverId !== "") {
+      writer.uint32(10).string(message.serverId);
+    }
+    for (const v of message.samples) {
+      StatisticsSample.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchStatisticsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchStatisticsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serverId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.samples.push(StatisticsSample.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchStatisticsResponse {
+    return {
+      serverId: isSet(object.serverId)
+        ? globalThis.String(object.serverId)
+        : isSet(object.server_id)
+        ? globalThis.String(object.server_id)
+        : "",
+      samples: globalThis.Array.isArray(object?.samples)
+        ? object.samples.map((e: any) => StatisticsSample.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: WatchStatisticsResponse): unknown {
+    const obj: any = {};
+    if (message.serverId !== "") {
+      obj.serverId = message.serverId;
+    }
+    if (message.samples?.length) {
+      obj.samples = message.samples.map((e) => StatisticsSample.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchStatisticsResponse>): WatchStatisticsResponse {
+    return WatchStatisticsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchStatisticsResponse>): WatchStatisticsResponse {
+    const message = createBaseWatchStatisticsResponse();
+    message.serverId = object.serverId ?? "";
+    message.samples = object.samples?.map((e) => StatisticsSample.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseStatisticsSample(): StatisticsSample {
+  return {
+    at: undefined,
+    grants: 0,
+    denials: 0,
+    releases: 0,
+    losses: 0,
+    forced: 0,
+    deadlocks: 0,
+    acquireTime: undefined,
+    holdTime: undefined,
+    lockCount: 0,
+    heldCount: 0,
+    waitingCount: 0,
+    sessionCount: 0,
+  };
+}
+
+export const StatisticsSample: MessageFns<StatisticsSample> = {
+  encode(message: StatisticsSample, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== undefined) {
+      Timestamp.encode(toTimestamp(message.at), writer.uint32(10).fork()).join();
+    }
+    if (message.grants !== 0) {
+      writer.uint32(16).uint32(message.grants);
+    }
+    if (message.denials !== 0) {
+      writer.uint32(24).uint32(message.denials);
+    }
+    if (message.releases !== 0) {
+      writer.uint32(32).uint32(message.releases);
+    }
+    if (message.losses !== 0) {
+      writer.uint32(40).uint32(message.losses);
+    }
+    if (message.forced !== 0) {
+      writer.uint32(48).uint32(message.forced);
+    }
+    if (message.deadlocks !== 0) {
+      writer.uint32(56).uint32(message.deadlocks);
+    }
+    if (message.acquireTime !== undefined) {
+      TimeDistribution.encode(message.acquireTime, writer.uint32(66).fork()).join();
+    }
+    if (message.holdTime !== undefined) {
+      TimeDistribution.encode(message.holdTime, writer.uint32(74).fork()).join();
+    }
+    if (message.lockCount !== 0) {
+      writer.uint32(80).uint32(message.lockCount);
+    }
+    if (message.heldCount !== 0) {
+      writer.uint32(88).uint32(message.heldCount);
+    }
+    if (message.waitingCount !== 0) {
+      writer.uint32(96).uint32(message.waitingCount);
+    }
+    if (message.sessionCount !== 0) {
+      writer.uint32(104).uint32(message.sessionCount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StatisticsSample {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStatisticsSample();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.grants = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.denials = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.releases = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.losses = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.forced = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.deadlocks = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.acquireTime = TimeDistribution.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.holdTime = TimeDistribution.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.lockCount = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.heldCount = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.waitingCount = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.sessionCount = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StatisticsSample {
+    return {
+      at: isSet(object.at) ? fromJsonTimestamp(object.at) : undefined,
+      grants: isSet(object.grants) ? globalThis.Number(object.grants) : 0,
+      denials: isSet(object.denials) ? globalThis.Number(object.denials) : 0,
+      releases: isSet(object.releases) ? globalThis.Number(object.releases) : 0,
+      losses: isSet(object.losses) ? globalThis.Number(object.losses) : 0,
+      forced: isSet(object.forced) ? globalThis.Number(object.forced) : 0,
+      deadlocks: isSet(object.deadlocks) ? globalThis.Number(object.deadlocks) : 0,
+      acquireTime: isSet(object.acquireTime)
+        ? TimeDistribution.fromJSON(object.acquireTime)
+        : isSet(object.acquire_time)
+        ? TimeDistribution.fromJSON(object.acquire_time)
+        : undefined,
+      holdTime: isSet(object.holdTime)
+        ? TimeDistribution.fromJSON(object.holdTime)
+        : isSet(object.hold_time)
+        ? TimeDistribution.fromJSON(object.hold_time)
+        : undefined,
+      lockCount: isSet(object.lockCount)
+        ? globalThis.Number(object.lockCount)
+        : isSet(object.lock_count)
+        ? globalThis.Number(object.lock_count)
+        : 0,
+      heldCount: isSet(object.heldCount)
+        ? globalThis.Number(object.heldCount)
+        : isSet(object.held_count)
+        ? globalThis.Number(object.held_count)
+        : 0,
+      waitingCount: isSet(object.waitingCount)
+        ? globalThis.Number(object.waitingCount)
+        : isSet(object.waiting_count)
+        ? globalThis.Number(object.waiting_count)
+        : 0,
+      sessionCount: isSet(object.sessionCount)
+        ? globalThis.Number(object.sessionCount)
+        : isSet(object.session_count)
+        ? globalThis.Number(object.session_count)
+        : 0,
+    };
+  },
+
+  toJSON(message: StatisticsSample): unknown {
+    const obj: any = {};
+    if (message.at !== undefined) {
+      obj.at = message.at.toISOString();
+    }
+    if (message.grants !== 0) {
+      obj.grants = Math.round(message.grants);
+    }
+    if (message.denials !== 0) {
+      obj.denials = Math.round(message.denials);
+    }
+    if (message.releases !== 0) {
+      obj.releases = Math.round(message.releases);
+    }
+    if (message.losses !== 0) {
+      obj.losses = Math.round(message.losses);
+    }
+    if (message.forced !== 0) {
+      obj.forced = Math.round(message.forced);
+    }
+    if (message.deadlocks !== 0) {
+      obj.deadlocks = Math.round(message.deadlocks);
+    }
+    if (message.acquireTime !== undefined) {
+      obj.acquireTime = TimeDistribution.toJSON(message.acquireTime);
+    }
+    if (message.holdTime !== undefined) {
+      obj.holdTime = TimeDistribution.toJSON(message.holdTime);
+    }
+    if (message.lockCount !== 0) {
+      obj.lockCount = Math.round(message.lockCount);
+    }
+    if (message.heldCount !== 0) {
+      obj.heldCount = Math.round(message.heldCount);
+    }
+    if (message.waitingCount !== 0) {
+      obj.waitingCount = Math.round(message.waitingCount);
+    }
+    if (message.sessionCount !== 0) {
+      obj.sessionCount = Math.round(message.sessionCount);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StatisticsSample>): StatisticsSample {
+    return StatisticsSample.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StatisticsSample>): StatisticsSample {
+    const message = createBaseStatisticsSample();
+    message.at = object.at ?? undefined;
+    message.grants = object.grants ?? 0;
+    message.denials = object.denials ?? 0;
+    message.releases = object.releases ?? 0;
+    message.losses = object.losses ?? 0;
+    message.forced = object.forced ?? 0;
+    message.deadlocks = object.deadlocks ?? 0;
+    message.acquireTime = (object.acquireTime !== undefined && object.acquireTime !== null)
+      ? TimeDistribution.fromPartial(object.acquireTime)
+      : undefined;
+    message.holdTime = (object.holdTime !== undefined && object.holdTime !== null)
+      ? TimeDistribution.fromPartial(object.holdTime)
+      : undefined;
+    message.lockCount = object.lockCount ?? 0;
+    message.heldCount = object.heldCount ?? 0;
+    message.waitingCount = object.waitingCount ?? 0;
+    message.sessionCount = object.sessionCount ?? 0;
+    return message;
+  },
+};
+
+function createBaseTimeDistribution(): TimeDistribution {
+  return { count: 0, total: undefined, max: undefined, bucketIndexes: [], bucketCounts: [] };
+}
+
+export const TimeDistribution: MessageFns<TimeDistribution> = {
+  encode(message: TimeDistribution, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(8).uint32(message.count);
+    }
+    if (message.total !== undefined) {
+      Duration.encode(message.total, writer.uint32(18).fork()).join();
+    }
+    if (message.max !== undefined) {
+      Duration.encode(message.max, writer.uint32(26).fork()).join();
+    }
+    if (message.bucketIndexes.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.bucketIndexes) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.bucketCounts.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.bucketCounts) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TimeDistribution {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTimeDistribution();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.total = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.max = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.bucketIndexes.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.bucketIndexes.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.bucketCounts.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.bucketCounts.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TimeDistribution {
+    return {
+      count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+      total: isSet(object.total) ? Duration.fromJSON(object.total) : undefined,
+      max: isSet(object.max) ? Duration.fromJSON(object.max) : undefined,
+      bucketIndexes: globalThis.Array.isArray(object?.bucketIndexes)
+        ? object.bucketIndexes.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.bucket_indexes)
+        ? object.bucket_indexes.map((e: any) => globalThis.Number(e))
+        : [],
+      bucketCounts: globalThis.Array.isArray(object?.bucketCounts)
+        ? object.bucketCounts.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.bucket_counts)
+        ? object.bucket_counts.map((e: any) => globalThis.Number(e))
+        : [],
+    };
+  },
+
+  toJSON(message: TimeDistribution): unknown {
+    const obj: any = {};
+    if (message.count !== 0) {
+      obj.count = Math.round(message.count);
+    }
+    if (message.total !== undefined) {
+      obj.total = Duration.toJSON(message.total);
+    }
+    if (message.max !== undefined) {
+      obj.max = Duration.toJSON(message.max);
+    }
+    if (message.bucketIndexes?.length) {
+      obj.bucketIndexes = message.bucketIndexes.map((e) => Math.round(e));
+    }
+    if (message.bucketCounts?.length) {
+      obj.bucketCounts = message.bucketCounts.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TimeDistribution>): TimeDistribution {
+    return TimeDistribution.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TimeDistribution>): TimeDistribution {
+    const message = createBaseTimeDistribution();
+    message.count = object.count ?? 0;
+    message.total = (object.total !== undefined && object.total !== null)
+      ? Duration.fromPartial(object.total)
+      : undefined;
+    message.max = (object.max !== undefined && object.max !== null) ? Duration.fromPartial(object.max) : undefined;
+    message.bucketIndexes = object.bucketIndexes?.map((e) => e) || [];
+    message.bucketCounts = object.bucketCounts?.map((e) => e) || [];
+    return message;
+  },
+};
+
 /**
  * AdminService is for the people on call: who is connected, and how to free what is stuck. What it
  * says of sessions and locks is true of the whole service, whichever server is asked; what it says of
@@ -2487,6 +4609,51 @@ export const AdminServiceService = {
     responseSerialize: (value: DrainServerResponse): Buffer => Buffer.from(DrainServerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DrainServerResponse => DrainServerResponse.decode(value),
   },
+  /**
+   * ListEvents returns what this server saw happen lately to locks and sessions, newest first. It keeps a
+   * bounded number of events in memory: older ones, and those of before it started, are gone. Grants,
+   * denials, losses and releases are seen by the server that has the claim's session; ask each server for
+   * its own.
+   */
+  listEvents: {
+    path: "/holdfast.v1.AdminService/ListEvents" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListEventsRequest): Buffer => Buffer.from(ListEventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListEventsRequest => ListEventsRequest.decode(value),
+    responseSerialize: (value: ListEventsResponse): Buffer => Buffer.from(ListEventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListEventsResponse => ListEventsResponse.decode(value),
+  },
+  /**
+   * GetWaitGraph returns who waits for whom over the whole service: the threads of control (or single
+   * claims) that hold or wait for contended locks, and which waits for which.
+   */
+  getWaitGraph: {
+    path: "/holdfast.v1.AdminService/GetWaitGraph" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetWaitGraphRequest): Buffer => Buffer.from(GetWaitGraphRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetWaitGraphRequest => GetWaitGraphRequest.decode(value),
+    responseSerialize: (value: GetWaitGraphResponse): Buffer =>
+      Buffer.from(GetWaitGraphResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetWaitGraphResponse => GetWaitGraphResponse.decode(value),
+  },
+  /**
+   * WatchStatistics sends what this server counted: at first one sample for each second that it
+   * remembers, oldest first, at most 15 minutes, then one each second. The call ends only by the client's
+   * cancel or with an error.
+   */
+  watchStatistics: {
+    path: "/holdfast.v1.AdminService/WatchStatistics" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchStatisticsRequest): Buffer =>
+      Buffer.from(WatchStatisticsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchStatisticsRequest => WatchStatisticsRequest.decode(value),
+    responseSerialize: (value: WatchStatisticsResponse): Buffer =>
+      Buffer.from(WatchStatisticsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchStatisticsResponse => WatchStatisticsResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -2523,6 +4690,24 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * the time.
    */
   drainServer: handleUnaryCall<DrainServerRequest, DrainServerResponse>;
+  /**
+   * ListEvents returns what this server saw happen lately to locks and sessions, newest first. It keeps a
+   * bounded number of events in memory: older ones, and those of before it started, are gone. Grants,
+   * denials, losses and releases are seen by the server that has the claim's session; ask each server for
+   * its own.
+   */
+  listEvents: handleUnaryCall<ListEventsRequest, ListEventsResponse>;
+  /**
+   * GetWaitGraph returns who waits for whom over the whole service: the threads of control (or single
+   * claims) that hold or wait for contended locks, and which waits for which.
+   */
+  getWaitGraph: handleUnaryCall<GetWaitGraphRequest, GetWaitGraphResponse>;
+  /**
+   * WatchStatistics sends what this server counted: at first one sample for each second that it
+   * remembers, oldest first, at most 15 minutes, then one each second. The call ends only by the client's
+   * cancel or with an error.
+   */
+  watchStatistics: handleServerStreamingCall<WatchStatisticsRequest, WatchStatisticsResponse>;
 }
 
 export interface AdminServiceClient extends Client {
@@ -2643,6 +4828,60 @@ export interface AdminServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DrainServerResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * ListEvents returns what this server saw happen lately to locks and sessions, newest first. It keeps a
+   * bounded number of events in memory: older ones, and those of before it started, are gone. Grants,
+   * denials, losses and releases are seen by the server that has the claim's session; ask each server for
+   * its own.
+   */
+  listEvents(
+    request: ListEventsRequest,
+    callback: (error: ServiceError | null, response: ListEventsResponse) => void,
+  ): ClientUnaryCall;
+  listEvents(
+    request: ListEventsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListEventsResponse) => void,
+  ): ClientUnaryCall;
+  listEvents(
+    request: ListEventsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListEventsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * GetWaitGraph returns who waits for whom over the whole service: the threads of control (or single
+   * claims) that hold or wait for contended locks, and which waits for which.
+   */
+  getWaitGraph(
+    request: GetWaitGraphRequest,
+    callback: (error: ServiceError | null, response: GetWaitGraphResponse) => void,
+  ): ClientUnaryCall;
+  getWaitGraph(
+    request: GetWaitGraphRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetWaitGraphResponse) => void,
+  ): ClientUnaryCall;
+  getWaitGraph(
+    request: GetWaitGraphRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetWaitGraphResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * WatchStatistics sends what this server counted: at first one sample for each second that it
+   * remembers, oldest first, at most 15 minutes, then one each second. The call ends only by the client's
+   * cancel or with an error.
+   */
+  watchStatistics(
+    request: WatchStatisticsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchStatisticsResponse>;
+  watchStatistics(
+    request: WatchStatisticsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchStatisticsResponse>;
 }
 
 export const AdminServiceClient = makeGenericClientConstructor(

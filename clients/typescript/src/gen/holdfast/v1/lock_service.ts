@@ -934,6 +934,12 @@ export interface Opened {
    * client thinks it has is gone or never arrived. Empty on a new session.
    */
   claims: SessionClaim[];
+  /**
+   * servers are where the other servers of the service can be reached, as "host:port" each, this one and
+   * those that drain left out, in no order: where to resume if this one goes. At most 100. Empty: there are
+   * none, or this server does not tell because clients reach the service through a load balancer.
+   */
+  servers: string[];
 }
 
 /** SessionClaim is a live claim, as its own session sees it. */
@@ -1079,7 +1085,11 @@ export interface Lost {
  */
 export interface Draining {
   /** leave_within is when the server ends the stream, from when this was sent. Zero: now. */
-  leaveWithin: Duration | undefined;
+  leaveWithin:
+    | Duration
+    | undefined;
+  /** servers are where to go, as in Opened. */
+  servers: string[];
 }
 
 /**
@@ -2845,6 +2855,7 @@ function createBaseOpened(): Opened {
     heartbeatInterval: undefined,
     validFor: undefined,
     claims: [],
+    servers: [],
   };
 }
 
@@ -2867,6 +2878,9 @@ export const Opened: MessageFns<Opened> = {
     }
     for (const v of message.claims) {
       SessionClaim.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.servers) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -2932,6 +2946,14 @@ export const Opened: MessageFns<Opened> = {
             message.claims.push(SessionClaim.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.servers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2970,6 +2992,7 @@ export const Opened: MessageFns<Opened> = {
       claims: globalThis.Array.isArray(object?.claims)
         ? object.claims.map((e: any) => SessionClaim.fromJSON(e))
         : [],
+      servers: globalThis.Array.isArray(object?.servers) ? object.servers.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -2993,6 +3016,9 @@ export const Opened: MessageFns<Opened> = {
     if (message.claims?.length) {
       obj.claims = message.claims.map((e) => SessionClaim.toJSON(e));
     }
+    if (message.servers?.length) {
+      obj.servers = message.servers;
+    }
     return obj;
   },
 
@@ -3011,6 +3037,7 @@ export const Opened: MessageFns<Opened> = {
       ? Duration.fromPartial(object.validFor)
       : undefined;
     message.claims = object.claims?.map((e) => SessionClaim.fromPartial(e)) || [];
+    message.servers = object.servers?.map((e) => e) || [];
     return message;
   },
 };
@@ -4084,13 +4111,16 @@ export const Lost: MessageFns<Lost> = {
 };
 
 function createBaseDraining(): Draining {
-  return { leaveWithin: undefined };
+  return { leaveWithin: undefined, servers: [] };
 }
 
 export const Draining: MessageFns<Draining> = {
   encode(message: Draining, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.leaveWithin !== undefined) {
       Duration.encode(message.leaveWithin, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.servers) {
+      writer.uint32(18).string(v!);
     }
     return writer;
   },
@@ -4116,6 +4146,14 @@ export const Draining: MessageFns<Draining> = {
             message.leaveWithin = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.servers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4135,6 +4173,7 @@ export const Draining: MessageFns<Draining> = {
         : isSet(object.leave_within)
         ? Duration.fromJSON(object.leave_within)
         : undefined,
+      servers: globalThis.Array.isArray(object?.servers) ? object.servers.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -4142,6 +4181,9 @@ export const Draining: MessageFns<Draining> = {
     const obj: any = {};
     if (message.leaveWithin !== undefined) {
       obj.leaveWithin = Duration.toJSON(message.leaveWithin);
+    }
+    if (message.servers?.length) {
+      obj.servers = message.servers;
     }
     return obj;
   },
@@ -4154,6 +4196,7 @@ export const Draining: MessageFns<Draining> = {
     message.leaveWithin = (object.leaveWithin !== undefined && object.leaveWithin !== null)
       ? Duration.fromPartial(object.leaveWithin)
       : undefined;
+    message.servers = object.servers?.map((e) => e) || [];
     return message;
   },
 };
