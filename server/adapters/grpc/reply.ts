@@ -7,8 +7,16 @@ import { failure } from "./failure.ts";
 import { http2StreamOf } from "./http2-stream.ts";
 import type { Received } from "./received.ts";
 
-/** The answer of a call that is answered once. */
-export class Reply {
+/** Where a read puts its one answer, however it was asked: over the wire, or from within this process. */
+export interface Reply {
+  /** Ends the call with the status of a reason. `lock` is empty unless it is about one lock. */
+  fail(reason: Reason, message: string, lock?: string): void;
+  /** Ends the call with what the engine answered, as `encode` has it. */
+  answer<Value>(answer: Answer<Value>, lock: string, encode: (value: Value) => Uint8Array): void;
+}
+
+/** The answer of a call over the wire. */
+class CallReply implements Reply {
   readonly #edge: Edge;
   readonly #call: ServerUnaryCall<unknown, Buffer>;
   readonly #respond: sendUnaryData<Buffer>;
@@ -19,12 +27,10 @@ export class Reply {
     this.#respond = respond;
   }
 
-  /** Ends the call with the status of a reason. `lock` is empty unless it is about one lock. */
   fail(reason: Reason, message: string, lock = ""): void {
     this.#respond(failure(reason, message, lock));
   }
 
-  /** Ends the call with what the engine answered, as `encode` has it. */
   answer<Value>(answer: Answer<Value>, lock: string, encode: (value: Value) => Uint8Array): void {
     if (answer.kind === "failed") return this.fail(answer.reason, answer.message, lock);
     try {
@@ -63,7 +69,7 @@ export type Read<Request> = (edge: Edge, request: Request, reply: Reply) => void
 /** Makes a handler for grpc-js of a read. */
 export function handleRead<Request>(edge: Edge, read: Read<Request>) {
   return (call: ServerUnaryCall<Received<Request>, Buffer>, respond: sendUnaryData<Buffer>): void => {
-    const reply = new Reply(edge, call, respond);
+    const reply = new CallReply(edge, call, respond);
     if ("problem" in call.request) return reply.fail("invalid", call.request.problem);
     try {
       read(edge, call.request.message, reply);
