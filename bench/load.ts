@@ -3,6 +3,7 @@
  * its own, so that client and server do not share an event loop. `make bench` runs it; by hand:
  *
  *     node bench/load.ts pairs --address 127.0.0.1:7400 --way stub --in-flight 64 --sessions 1 --seconds 2
+ *     node bench/load.ts pairs --address 127.0.0.1:7400 --kind shared --in-flight 64
  *     node bench/load.ts drain --address 127.0.0.1:7400 --way client --waiters 1000 --sessions 1000
  *     node bench/load.ts loop  --address 127.0.0.1:7400 --way stub --waiters 1000 --sessions 16 --seconds 2
  *     node bench/load.ts pairs --address 127.0.0.1:2379 --way etcd3 --in-flight 8
@@ -10,6 +11,7 @@
 import { parseArgs } from "node:util";
 import { connections } from "./load/connections.ts";
 import { drain, loop } from "./load/hot-lock.ts";
+import { kindNames, kinds } from "./load/kinds.ts";
 import { type Locker, openLockers, type Way } from "./load/locker.ts";
 import { pairs } from "./load/pairs.ts";
 import type { LoadResult } from "./load/result.ts";
@@ -19,6 +21,7 @@ const { values, positionals } = parseArgs({
   options: {
     address: { type: "string", default: "127.0.0.1:7400" },
     way: { type: "string", default: "client" },
+    kind: { type: "string", default: "exclusive" },
     "in-flight": { type: "string", default: "1" },
     sessions: { type: "string", default: "1" },
     waiters: { type: "string", default: "1000" },
@@ -36,7 +39,11 @@ console.log(JSON.stringify(result));
 
 async function run(): Promise<LoadResult> {
   if (kind === "pairs") {
-    const load = { ...common, inFlight: Number(values["in-flight"]) };
+    const load = {
+      ...common,
+      inFlight: Number(values["in-flight"]),
+      asking: kinds[oneOf(values.kind, kindNames)],
+    };
     return using(Number(values.sessions), (lockers) => pairs(lockers, load));
   }
   const load = { ...common, waiters: Number(values.waiters) };

@@ -17,9 +17,10 @@ import { claims } from "./suites/claims.ts";
 import { handover } from "./suites/handover.ts";
 import { hotLock } from "./suites/hot-lock.ts";
 import { idle } from "./suites/idle.ts";
+import { kinds } from "./suites/kinds.ts";
 import { uncontended } from "./suites/uncontended.ts";
 
-const suites = [uncontended, hotLock, idle, claims, handover];
+const suites = [uncontended, kinds, hotLock, idle, claims, handover];
 
 process.exitCode = await main(process.argv.slice(2));
 

@@ -1,10 +1,10 @@
-import { connect } from "../../clients/typescript/src/index.ts";
+import { connect, type LockTarget } from "../../clients/typescript/src/index.ts";
 import { connections } from "./connections.ts";
 import { StubSession } from "./stub-session.ts";
 
 /** One session of whatever takes locks. */
 export interface Locker {
-  acquire(name: string): Promise<Held>;
+  acquire(target: LockTarget | readonly LockTarget[]): Promise<Held>;
   close(): Promise<void>;
 }
 
@@ -43,7 +43,9 @@ async function etcd3Locker(endpoint: string): Promise<Locker> {
   const { Etcd3 } = await import("etcd3");
   const client = new Etcd3({ hosts: `http://${endpoint}` });
   return {
-    async acquire(name) {
+    async acquire(target) {
+      const [name] = [target].flat();
+      if (typeof name !== "string") throw new Error("etcd3 has exclusive locks only");
       const lock = await client.lock(name).ttl(60).acquire();
       return { token: 0n, release: () => lock.release() };
     },

@@ -1,16 +1,19 @@
+import type { Asking } from "./kinds.ts";
 import type { Locker } from "./locker.ts";
 import { type LoadResult, latency, loadResult } from "./result.ts";
 
 export interface PairsLoad {
-  /** Lock and unlock at the same time by so many, each on a lock of its own. */
+  /** Lock and unlock at the same time by so many. */
   readonly inFlight: number;
+  /** What they ask for, on names that begin with `run`. */
+  readonly asking: (run: string, inFlight: number) => Asking;
   /** Before the clock starts. */
   readonly warmupSeconds: number;
   readonly seconds: number;
 }
 
 /**
- * Locks and unlocks, uncontended, and counts the pairs that ended within the time; on a very slow machine it takes
+ * Locks and unlocks, and counts the pairs that ended within the time; on a very slow machine it takes
  * longer, until there are as many as are in flight.
  */
 export async function pairs(lockers: readonly Locker[], load: PairsLoad): Promise<LoadResult> {
@@ -18,14 +21,15 @@ export async function pairs(lockers: readonly Locker[], load: PairsLoad): Promis
   const untilMs = fromMs + load.seconds * 1000;
   // Names are new in each run, so that none profits or suffers from what an earlier one left behind.
   const run = `bench/own/${process.pid}-${Date.now()}`;
+  const asked = load.asking(run, load.inFlight);
   const locks: number[] = [];
   const unlocks: number[] = [];
   let endedMs = untilMs;
   const work = async (worker: number) => {
     const locker = lockers[worker % lockers.length]!;
-    for (;;) {
+    for (let turn = 0; ; turn++) {
       const beginMs = performance.now();
-      const held = await locker.acquire(`${run}/${worker}`);
+      const held = await locker.acquire(asked(worker, turn));
       const lockedMs = performance.now();
       await held.release();
       const endMs = performance.now();

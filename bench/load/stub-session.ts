@@ -9,6 +9,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
+import type { LockTarget } from "../../clients/typescript/src/index.ts";
 import type { Held, Locker } from "./locker.ts";
 
 export interface StubOptions {
@@ -65,12 +66,15 @@ export class StubSession implements Locker {
     return this.#problem;
   }
 
-  acquire(name: string): Promise<Held> {
-    return this.claim(name).granted;
+  acquire(target: LockTarget | readonly LockTarget[]): Promise<Held> {
+    return this.claim(target).granted;
   }
 
-  /** Takes a place in a lock's queue. `queued` resolves when it has it, `granted` when it is held. */
-  claim(name: string): { readonly queued: Promise<void>; readonly granted: Promise<Held> } {
+  /** Takes a place in a lock's queue, or in several. `queued` resolves when it has it, `granted` when it is held. */
+  claim(target: LockTarget | readonly LockTarget[]): {
+    readonly queued: Promise<void>;
+    readonly granted: Promise<Held>;
+  } {
     const claimId = ++this.#lastClaim;
     const queued = Promise.withResolvers<void>();
     const granted = Promise.withResolvers<Held>();
@@ -89,7 +93,7 @@ export class StubSession implements Locker {
         for (const { reject } of [queued, granted, released]) reject(error);
       },
     });
-    this.#send({ $case: "acquire", value: acquireCommand(claimId, name) });
+    this.#send({ $case: "acquire", value: acquireCommand(claimId, target) });
     return { queued: queued.promise, granted: granted.promise };
   }
 
@@ -162,9 +166,16 @@ function openCommand({ liveness, ttlSeconds = 60, keep = false }: StubOptions) {
 
 const nothing = Buffer.alloc(0);
 
-const acquireCommand = (claimId: bigint, name: string) => ({
+const modes = { exclusive: Mode.EXCLUSIVE, shared: Mode.SHARED, semaphore: Mode.SEMAPHORE } as const;
+
+const lockSpec = (target: LockTarget) =>
+  typeof target === "string"
+    ? { name: target, mode: Mode.EXCLUSIVE, permits: 0, limit: 0 }
+    : { ...target, mode: modes[target.mode] };
+
+const acquireCommand = (claimId: bigint, target: LockTarget | readonly LockTarget[]) => ({
   claimId,
-  locks: [{ name, mode: Mode.EXCLUSIVE, permits: 0, limit: 0 }],
+  locks: [target].flat().map(lockSpec),
   wait: undefined,
   reentryId: "",
   purpose: "",

@@ -1,5 +1,7 @@
+import { FEW_PERMITS, type Kind, kindNames } from "../load/kinds.ts";
 import type { Scale } from "../scale.ts";
 import { KEEP_TTL_SECONDS } from "../suites/handover.ts";
+import { KINDS_IN_FLIGHT } from "../suites/kinds.ts";
 import type { Book } from "./book.ts";
 import { shown, table } from "./table.ts";
 import { targets } from "./targets.ts";
@@ -31,6 +33,7 @@ export function report(book: Book, circumstances: Circumstances): string {
     section("Against the targets", targetTable(book)),
     section("Uncontended: lock and unlock, pairs per second", rates(book, scale)),
     section("Uncontended: lock p50 / p99, unlock p50 / p99, in milliseconds", latencies(book, scale)),
+    section(`Kinds of claims, ${KINDS_IN_FLIGHT} in flight: pairs per second, and against exclusive`, kindRates(book)),
     section(`One hot lock, ${shown(scale.waiters)} waiters: hand-offs per second`, hotLock(book)),
     section(`Idle sessions over ${scale.connections} connections, TTL 10 s, for ${scale.idleSeconds} s`, idle(book)),
     section("Claims in the lock table, half of them waiting", claims(book)),
@@ -91,6 +94,26 @@ function latencies(book: Book, { inFlight }: Scale): string {
         return `${figure("lockP50Ms")} / ${figure("lockP99Ms")}, ${figure("unlockP50Ms")} / ${figure("unlockP99Ms")}`;
       }),
   );
+}
+
+const kindWords: Readonly<Record<Kind, string>> = {
+  exclusive: "exclusive, each a lock of its own",
+  shared: "shared, all one lock",
+  "shared-and-writers": "shared, all one lock, one in 16 exclusive",
+  semaphore: "a permit each, all one semaphore with enough",
+  "semaphore-few": `a permit each, all one semaphore of ${FEW_PERMITS}`,
+  "two-locks": "two locks of its own at once",
+};
+
+function kindRates(book: Book): string {
+  const rows = kindNames.map((kind) => [
+    kindWords[kind],
+    ...(["client", "stub"] as const).flatMap((way) => {
+      const [rate, plain] = [kind, "exclusive"].map((one) => book.median(`kinds/${one}/${way}`, "perSecond"));
+      return rate === undefined || plain === undefined ? ["", ""] : [shown(rate), `${shown(rate / plain)} x`];
+    }),
+  ]);
+  return tableOf(["claims", "TypeScript client", "", "bare stubs", ""], rows);
 }
 
 function hotLock(book: Book): string {

@@ -1,4 +1,5 @@
 import { Generator, measured } from "../process/generator.ts";
+import type { Figures } from "../report/book.ts";
 import type { Scale } from "../scale.ts";
 import type { Bench, Cell, Suite } from "./suite.ts";
 
@@ -42,17 +43,27 @@ export function pairs(way: "client" | "stub" | "etcd3", scale: Scale, inFlight: 
   return {
     row: `uncontended/${inFlight}/${way}`,
     measure: ({ etcd, server }: Pick<Bench, "etcd" | "server">) =>
-      measured(
-        Generator.node(
-          "load.ts",
-          "pairs",
-          ...["--way", way],
-          ...["--address", way === "etcd3" ? etcd.endpoint : server.address],
-          ...["--in-flight", `${inFlight}`],
-          ...["--sessions", `${Math.ceil(inFlight / PER_SESSION)}`],
-          ...["--warmup", `${scale.warmupSeconds}`],
-          ...["--seconds", `${scale.seconds}`],
-        ),
-      ),
+      pairsLoad(way === "etcd3" ? etcd.endpoint : server.address, scale, { way, inFlight, kind: "exclusive" }),
   };
+}
+
+/** Lock and unlock at `address`, by claims of one of the kinds of `load/kinds.ts`. */
+export function pairsLoad(
+  address: string,
+  scale: Scale,
+  { way, inFlight, kind }: { readonly way: string; readonly inFlight: number; readonly kind: string },
+): Promise<Figures> {
+  return measured(
+    Generator.node(
+      "load.ts",
+      "pairs",
+      ...["--way", way],
+      ...["--address", address],
+      ...["--kind", kind],
+      ...["--in-flight", `${inFlight}`],
+      ...["--sessions", `${Math.ceil(inFlight / PER_SESSION)}`],
+      ...["--warmup", `${scale.warmupSeconds}`],
+      ...["--seconds", `${scale.seconds}`],
+    ),
+  );
 }

@@ -118,6 +118,17 @@ describe("the report", () => {
     expect(lines.find((line) => line.startsWith("| Holdfast, bare"))).toContain("| FIFO ");
   });
 
+  it("holds every kind of claims against the exclusive one", () => {
+    const book = new Book();
+    for (const [kind, perSecond] of [
+      ["exclusive", 1000],
+      ["shared", 900],
+    ] as const)
+      book.add(`kinds/${kind}/stub`, { perSecond });
+    const lines = report(book, circumstances).split("\n");
+    expect(lines.find((line) => line.startsWith("| shared"))).toMatch(/\| +900 \| 0.90 x \|$/);
+  });
+
   it("leaves out what was not measured, and names what failed", () => {
     const book = new Book();
     book.add("handover/release", { medianMs: 5, maxMs: 6 });
