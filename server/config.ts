@@ -7,6 +7,7 @@ import {
   isLoopback,
   oneOf,
   parseAddress,
+  parseAdvertised,
   parseEndpoints,
   parsePrefix,
 } from "./setting-values.ts";
@@ -15,6 +16,8 @@ import { environmentName, type Setting, type SettingName, settings } from "./set
 /** What a server is to do: complete, checked, and with the files read that it names. */
 export interface Config {
   readonly grpcAddress: Address;
+  /** Where clients are told to find this server; port 0: the one it listens on. `undefined`: where it listens. */
+  readonly advertiseAddress: Address | "none" | undefined;
   readonly httpAddress: Address;
   /** `undefined`: plain text. */
   readonly tls: CertificateAndKey | undefined;
@@ -85,6 +88,7 @@ export function readConfig(
   const etcd = readEtcd(given);
   const config: Config = {
     grpcAddress: given.parsed("grpc-address", parseAddress),
+    advertiseAddress: given.parsed("advertise-address", parseAdvertised),
     httpAddress: given.parsed("http-address", parseAddress),
     tls: readPair(given, "tls-cert", "tls-key"),
     insecure: given.isSet("insecure"),

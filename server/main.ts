@@ -5,6 +5,7 @@ import { startHttpServer } from "./adapters/http/server.ts";
 import { Log } from "./adapters/telemetry/log.ts";
 import { logNotes } from "./adapters/telemetry/log-notes.ts";
 import { METRICS_CONTENT_TYPE, startMetrics } from "./adapters/telemetry/metrics.ts";
+import { advertisedAddress } from "./advertised-address.ts";
 import { banner } from "./banner.ts";
 import { SystemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -80,7 +81,8 @@ class Run {
     });
     await this.startEngine(engine);
     const http = await this.serveHttp(engine, metrics.scrape);
-    const grpc = await this.serveGrpc(engine);
+    const { port, address: grpc } = await this.serveGrpc(engine);
+    engine.register({ address: advertisedAddress(this.config, port), version });
     this.log.event("info", "server.started", { serverId, grpc, http, etcd });
     process.stdout.write(banner({ version, grpc, http, etcd, grpcHasTls: this.config.tls !== undefined }));
   }
@@ -138,7 +140,7 @@ class Run {
     return `${needsTls ? "https" : "http"}://${formatAddress({ ...address, port: server.port })}`;
   }
 
-  private async serveGrpc(engine: Engine): Promise<string> {
+  private async serveGrpc(engine: Engine): Promise<{ port: number; address: string }> {
     const { grpcAddress: address, tls, insecure, limits, log } = { ...this.config, log: this.log };
     const { maxTtlMs } = limits;
     const server = await startGrpcServer({ engine, address, tls, insecure, limits: { maxTtlMs }, log }).catch(
@@ -146,7 +148,7 @@ class Run {
     );
     this.parts.defer(() => server.stop(this.config.drainMs));
     this.stopServing = () => void server.stop(0);
-    return formatAddress({ ...address, port: server.port });
+    return { port: server.port, address: formatAddress({ ...address, port: server.port }) };
   }
 
   private onFault({ message }: Error): void {

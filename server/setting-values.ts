@@ -22,6 +22,12 @@ export function parseAddress(text: string): Address {
   return { host: match[1] ?? match[2]!, port };
 }
 
+/** "host:port", "none", or nothing: not given. */
+export function parseAdvertised(text: string): Address | "none" | undefined {
+  if (text === "" || text === "none") return text === "" ? undefined : text;
+  return parseAddress(text);
+}
+
 /** Several addresses with commas, all or none of them with the same scheme before it. */
 export function parseEndpoints(text: string): { scheme: string | undefined; endpoints: readonly string[] } {
   const parts = text.split(",").map((part) => /^(?:(https?):\/\/)?(.*?)\/?$/.exec(part.trim())!);

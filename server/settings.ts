@@ -19,6 +19,11 @@ export const settings = [
     text: "where clients connect; port 0: a free one",
   },
   {
+    name: "advertise-address",
+    value: "host:port",
+    text: "where clients of other servers are told to find this one; none: nowhere, for servers behind a load balancer; without it --grpc-address, or this machine's first address if that is 0.0.0.0 or [::]",
+  },
+  {
     name: "http-address",
     value: "host:port",
     fallback: "127.0.0.1:7401",

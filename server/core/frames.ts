@@ -121,6 +121,8 @@ export type SessionEvent =
       /** `undefined`: none is wanted. */
       readonly heartbeatIntervalMs: number | undefined;
       readonly claims: readonly SessionClaim[];
+      /** Where else the service can be reached, as "host:port". */
+      readonly servers: readonly string[];
     }
   | { readonly kind: "heartbeat-ack"; readonly seq: bigint; readonly validForMs: number }
   | {
@@ -149,5 +151,5 @@ export type SessionEvent =
       readonly message: string;
     }
   | { readonly kind: "lost"; readonly claimId: bigint; readonly reason: Reason; readonly message: string }
-  | { readonly kind: "draining"; readonly leaveWithinMs: number }
+  | { readonly kind: "draining"; readonly leaveWithinMs: number; readonly servers: readonly string[] }
   | { readonly kind: "closed"; readonly reason: Reason; readonly message: string };

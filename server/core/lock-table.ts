@@ -2,7 +2,7 @@ import type { Change, ClaimEntry, Entry, SessionEntry, Snapshot } from "./entry.
 import type { LockSpec } from "./frames.ts";
 import { type ParsedKey, parseKey } from "./keys.ts";
 import { Claim, type Outlook, Queue, Seat } from "./queue.ts";
-import type { ServerRecord, SessionRecord } from "./records.ts";
+import type { SessionRecord } from "./records.ts";
 
 /** A live session as etcd has it. */
 export interface TableSession {
@@ -51,7 +51,6 @@ export class LockTable {
   revision = 0;
   readonly queues = new Map<string, Queue>();
   readonly sessions = new Map<string, TableSession>();
-  readonly servers = new Map<string, ServerRecord>();
   heldCount = 0;
   waitingCount = 0;
   /** Waiting claims with a reentry id: only where there are such can threads wait for each other in a circle. */
@@ -146,13 +145,13 @@ export class LockTable {
 
   /**
    * The first key on which this table and a snapshot differ, leaving out those in `except`, which have changed
-   * since the snapshot was asked for; `undefined`: they agree.
+   * since the snapshot was asked for; `undefined`: they agree. Of servers it knows nothing: see `ServerTable`.
    */
   disagreement(snapshot: Snapshot, except: ReadonlySet<string>): string | undefined {
     const there = new Map(snapshot.entries.map((entry) => [entry.key, entry.modRevision]));
     for (const [key, modRevision] of there)
-      if (!except.has(key) && parseKey(key)?.kind !== "server" && this.modRevisionOf(key) !== modRevision) return key;
-    for (const key of this.keys()) if (!except.has(key) && !key.startsWith("server/") && !there.has(key)) return key;
+      if (!except.has(key) && !key.startsWith("server/") && this.modRevisionOf(key) !== modRevision) return key;
+    for (const key of this.keys()) if (!except.has(key) && !there.has(key)) return key;
     return undefined;
   }
 
@@ -166,7 +165,6 @@ export class LockTable {
 
   private *keys(): Iterable<string> {
     for (const id of this.sessions.keys()) yield `session/${id}`;
-    for (const id of this.servers.keys()) yield `server/${id}`;
     for (const owner of this.owners.values())
       for (const claim of [...owner.claims.values()]) for (const seat of [...claim.seats]) yield seat.key;
   }
@@ -180,8 +178,7 @@ export class LockTable {
 
   private put(entry: Entry, delta: TableDelta, complete: Claim[]): void {
     const parsed = parseKey(entry.key);
-    if (parsed?.kind === "server" && entry.kind === "server") this.servers.set(parsed.serverId, entry.record);
-    else if (parsed?.kind === "session" && entry.kind === "session") this.putSession(parsed.sessionId, entry, delta);
+    if (parsed?.kind === "session" && entry.kind === "session") this.putSession(parsed.sessionId, entry, delta);
     else if (parsed?.kind === "claim" && entry.kind === "claim") this.putClaim(parsed, entry, delta, complete);
   }
 
@@ -233,11 +230,7 @@ export class LockTable {
 
   private remove(key: string, delta: TableDelta): void {
     const parsed = parseKey(key);
-    if (parsed === undefined) return;
-    if (parsed.kind === "server") {
-      this.servers.delete(parsed.serverId);
-      return;
-    }
+    if (parsed === undefined || parsed.kind === "server") return;
     const owner = this.owners.get(parsed.sessionId);
     if (owner === undefined) return;
     if (parsed.kind === "session") {

@@ -4,6 +4,8 @@ import type { Clock } from "../ports/clock.ts";
 import type { Store } from "../ports/store.ts";
 
 export interface AuditHost {
+  /** The first key on which what this server knows and a snapshot differ, those in `except` left out. */
+  disagreement(snapshot: Snapshot, except: ReadonlySet<string>): string | undefined;
   whenTable(revision: number, then: () => void): void;
   /** Makes the table what the snapshot says. */
   resync(snapshot: Snapshot): void;
@@ -65,7 +67,7 @@ export class Audit {
       // Only when the table is as new as the snapshot: then what has not changed since must be the same in both.
       this.host.whenTable(snapshot.revision, () => {
         const { changed } = this;
-        if (changed === undefined || this.table.disagreement(snapshot, changed) === undefined) this.finish();
+        if (changed === undefined || this.host.disagreement(snapshot, changed) === undefined) this.finish();
         else this.readAnew();
       });
     });

@@ -4,14 +4,15 @@ import type { PendingOperation } from "../core/group-commit.ts";
 import { LockTable, type TableDelta, type TableSession } from "../core/lock-table.ts";
 import type { Claim } from "../core/queue.ts";
 import type { Reason } from "../core/reason.ts";
+import { ServerTable } from "../core/server-table.ts";
 import { Session } from "../core/session.ts";
-import type { Limits, SessionNote } from "../core/session-host.ts";
+import type { Limits } from "../core/session-host.ts";
 import { viewLock } from "../core/views.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Entropy } from "../ports/entropy.ts";
 import type { SessionStream } from "../ports/session-stream.ts";
 import type { Change, Feed, Snapshot, Store } from "../ports/store.ts";
-import type { Telemetry } from "../ports/telemetry.ts";
+import type { EngineNote, Telemetry } from "../ports/telemetry.ts";
 import { Audit } from "./audit.ts";
 import { Barrier } from "./barrier.ts";
 import { Committer } from "./committer.ts";
@@ -23,6 +24,7 @@ import { LockWatches, listLocks } from "./lock-watches.ts";
 import { Openings } from "./openings.ts";
 import { PositionNotices } from "./position-notices.ts";
 import { PreviousHolders } from "./previous-holders.ts";
+import { Registration, type ServerDescription } from "./registration.ts";
 import { Renewals } from "./renewals.ts";
 import { NewSession, type Opening, type OpeningHost, ResumeSession, recordOf, refusalOf } from "./session-openings.ts";
 import { findToken } from "./tokens.ts";
@@ -54,6 +56,8 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   readonly serverId: string;
   readonly limits: Limits;
   readonly table = new LockTable();
+  /** All servers that are registered, this one among them once it is. */
+  readonly servers = new ServerTable();
   private readonly store: Store;
   private readonly clock: Clock;
   private readonly entropy: Entropy;
@@ -67,6 +71,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private readonly watches: LockWatches;
   private readonly previous = new PreviousHolders();
   private readonly audit: Audit;
+  private readonly registration: Registration;
   private readonly links = new Map<SessionStream, Link>();
   private readonly sessions = new Map<string, Session>();
   private readonly openings = new Openings();
@@ -74,6 +79,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private readonly closed = new WeakSet<SessionStream>();
   private started: (() => void) | undefined;
   private isReady = false;
+  private draining = false;
   private stopping = false;
   private halted = false;
   private failure = "";
@@ -104,6 +110,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.renewals = new Renewals(this, options.store, options.telemetry, () => this.tableBarrier.provenAtMs);
     this.notices = new PositionNotices(this.table, options.clock, (id) => this.sessions.get(id));
     this.watches = new LockWatches(this.table);
+    this.registration = new Registration(this, options.store, options.clock);
     this.audit = new Audit(this.table, options.store, options.clock, this, options.auditEveryMs ?? AUDIT_EVERY_MS);
   }
 
@@ -112,6 +119,11 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.started = ready;
     this.store.follow(this);
     this.proveRegularly();
+  }
+
+  /** Tells the other servers of this one, for as long as it runs. To be called once, when clients can reach it. */
+  register(about: ServerDescription): void {
+    this.registration.begin(about);
   }
 
   /**
@@ -131,6 +143,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       if (session?.record.onDisconnect === "release") session.end("draining", "the server is shutting down");
       else this.closeLink(link, "draining", "the server is shutting down: resume on another");
     }
+    this.registration.end(() => this.checkEmpty());
     this.clock.at(this.nowMs() + withinMs, finish);
     this.endOfTurn(() => this.checkEmpty());
   }
@@ -197,6 +210,16 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       session.end("closed-by-client", how === "half-closed" ? "the client half-closed the stream" : "the stream broke");
   }
 
+  drain(leaveWithinMs: number): void {
+    this.draining = true;
+    this.registration.drain();
+    const servers = this.servers.othersThan(this.serverId);
+    for (const link of [...this.links.values()])
+      if (link.state.at === "open") link.stream.send({ kind: "draining", leaveWithinMs, servers });
+      // Who is not in yet has nothing to lose by going elsewhere at once.
+      else this.closeLink(link, "draining", "this server is shutting down: use another");
+  }
+
   transportProven(stream: SessionStream): void {
     const link = this.links.get(stream);
     if (link?.state.at !== "open" || link.state.session.record.liveness !== "transport") return;
@@ -232,7 +255,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     const age = this.nowMs() - this.tableBarrier.provenAtMs;
     let problem = this.failure;
     if (problem === "" && !this.isReady) problem = "the table has not been read yet";
-    if (problem === "" && this.stopping) problem = "the server is shutting down";
+    if (problem === "" && (this.draining || this.stopping)) problem = "the server is shutting down";
     if (problem === "" && age === Number.POSITIVE_INFINITY) problem = "the store has not answered yet";
     if (problem === "" && age > 3000) problem = `the store has not answered for ${Math.round(age / 1000)} s`;
     return { serving: problem === "", problem };
@@ -312,7 +335,8 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   }
 
   private cannotServe(): { reason: Reason; message: string } | undefined {
-    if (this.stopping) return { reason: "draining", message: "this server is shutting down: use another" };
+    if (this.draining || this.stopping)
+      return { reason: "draining", message: "this server is shutting down: use another" };
     if (this.failure !== "") return { reason: "store-unavailable", message: this.failure };
     if (!this.isReady)
       return { reason: "store-unavailable", message: "this server has not read the store yet: try again" };
@@ -371,6 +395,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       validForMs: ttlMs,
       heartbeatIntervalMs: liveness === "heartbeat" ? Math.floor(ttlMs / 3) : undefined,
       claims: session.listClaims(),
+      servers: this.servers.othersThan(this.serverId),
     });
     session.attach(link.stream);
     for (const command of queued) this.command(link.stream, command);
@@ -391,6 +416,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       return;
     }
     const delta = this.table.replace(snapshot.revision, snapshot.entries);
+    this.servers.replace(snapshot.entries);
     if (this.isReady) this.note({ kind: "table.resynced", revision: snapshot.revision, why });
     else this.audit.start();
     this.isReady = true;
@@ -399,6 +425,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.lookForDeadlock();
     this.started?.();
     this.started = undefined;
+    this.registration.changed();
   }
 
   changes(revision: number, changes: readonly Change[]): void {
@@ -408,7 +435,13 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   apply(revision: number, changes: readonly Change[]): void {
     if (revision <= this.table.revision) return;
     this.act(this.table.apply(revision, changes));
+    const hasServers = this.servers.apply(changes);
     this.tableBarrier.advanced();
+    if (hasServers) this.registration.changed();
+  }
+
+  disagreement(snapshot: Snapshot, except: ReadonlySet<string>): string | undefined {
+    return this.table.disagreement(snapshot, except) ?? this.servers.disagreement(snapshot, except);
   }
 
   resync(snapshot: Snapshot): void {
@@ -498,7 +531,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private checkEmpty(): void {
     if (this.whenEmpty === undefined || this.halted) return;
     const leaving = [...this.sessions.values()].some((session) => session.ending !== undefined);
-    if (!leaving && !this.openings.hasNew) this.whenEmpty();
+    if (!leaving && !this.openings.hasNew && this.registration.isOver) this.whenEmpty();
   }
 
   closeLink(link: Link, reason: Reason, message: string): void {
@@ -521,6 +554,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     if (this.failure !== "") return;
     this.failure = problem;
     this.telemetry.note({ kind: "engine.failed", problem });
+    this.registration.abandon();
     for (const link of [...this.links.values()]) this.closeLink(link, "store-unavailable", problem);
   }
 
@@ -570,7 +604,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.store.revokeLease(lease, () => undefined);
   }
 
-  note(note: SessionNote | { kind: "table.resynced"; revision: number; why: "gap" | "disagreement" }): void {
+  note(note: EngineNote): void {
     this.telemetry.note(note);
   }
 

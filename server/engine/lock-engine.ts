@@ -29,6 +29,13 @@ export interface LockEngine {
    */
   transportProven(stream: SessionStream): void;
 
+  /**
+   * The server goes away: from now on it takes no new session, says that it does not serve, and tells so to the other
+   * servers and to the clients of all sessions that are open, which have `leaveWithinMs` to go elsewhere; those that
+   * are being opened are closed. To be repeated with less time if need be.
+   */
+  drain(leaveWithinMs: number): void;
+
   /** One lock as of a moment no earlier than the call; holders and waiters cut at `limit` each. */
   getLock(name: string, limit: number, done: (answer: Answer<LockView>) => void): void;
 

@@ -16,6 +16,8 @@ export type EngineNote =
     }
   /** The table was read anew after a gap in the watch, or because it disagreed with the store. */
   | { readonly kind: "table.resynced"; readonly revision: number; readonly why: "gap" | "disagreement" }
+  /** This server is told of to the others; again, after its key or lease was lost. */
+  | { readonly kind: "server.registered"; readonly address: string; readonly again: boolean }
   /** A lease was renewed, or not. */
   | { readonly kind: "lease.renewed"; readonly outcome: "renewed" | "gone" | "unavailable"; readonly tookMs: number }
   /** The event loop stood still: deadlines are judged only after the sockets have been read. */

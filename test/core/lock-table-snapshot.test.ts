@@ -89,24 +89,6 @@ describe("a snapshot", () => {
     keys.end("s1", 1n);
     expect(keys.table.queues.get("a")?.givenUpCount).toBe(0);
   });
-
-  it("forgets servers that are gone and learns those that came", () => {
-    const table = new LockTable();
-    const server = (key: string, address: string) =>
-      ({
-        kind: "server",
-        key,
-        record: { address, version: "1", startedAtMs: 0, draining: false },
-        createRevision: 1,
-        modRevision: 1,
-        lease: 1n,
-      }) as const;
-    table.replace(5, [server("server/x", "x:1"), server("server/y", "y:1")]);
-    table.replace(6, [server("server/y", "y:2")]);
-    expect([...table.servers].map(([id, { address }]) => [id, address])).toEqual([["y", "y:2"]]);
-    table.apply(7, [{ kind: "delete", key: "server/y" }]);
-    expect(table.servers.size).toBe(0);
-  });
 });
 
 describe("the comparison with the store", () => {

@@ -36,6 +36,7 @@ describe("settings of a server", () => {
   it("have defaults that need nothing but loopback", () => {
     expect(readConfig({}, {})).toEqual({
       grpcAddress: { host: "127.0.0.1", port: 7400 },
+      advertiseAddress: undefined,
       httpAddress: { host: "127.0.0.1", port: 7401 },
       tls: undefined,
       insecure: false,

@@ -68,11 +68,11 @@ describe("a Hold", () => {
     await hold.received(1);
     stream.send(granted);
     await hold.received(2);
-    stream.send({ kind: "draining", leaveWithinMs: 30_000 });
+    stream.send({ kind: "draining", leaveWithinMs: 30_000, servers: ["b:1"] });
     expect(await hold.received(3)).toMatchObject([
       { $case: "waiting", value: { claimId: 1n, lock: "a", position: 1, holderCount: 1, holders: [{ claimId: 7n }] } },
       { $case: "granted", value: { claimId: 1n, locks: [{ name: "a", fencingToken: 5n }] } },
-      { $case: "draining", value: { leaveWithin: { seconds: 30n, nanos: 0 } } },
+      { $case: "draining", value: { leaveWithin: { seconds: 30n, nanos: 0 }, servers: ["b:1"] } },
     ]);
   });
 

@@ -101,13 +101,14 @@ describe("a server that starts", () => {
 describe("a server that stops", () => {
   it("tells sessions and holds, waits for them to leave, and leaves with the last", async () => {
     await using server = await TestServer.start();
+    server.engine.otherServers = ["b:1"];
     const session = server.session();
     session.send(open());
     const hold = server.hold({ locks: [{ name: "a" }] });
     await session.received(1);
     await server.engine.called("command", 3);
     const stopped = server.server.stop(30_000);
-    const draining = { $case: "draining", value: { leaveWithin: { seconds: 30n, nanos: 0 } } };
+    const draining = { $case: "draining", value: { leaveWithin: { seconds: 30n, nanos: 0 }, servers: ["b:1"] } };
     expect((await session.received(2))[1]).toEqual(draining);
     expect(await hold.received(1)).toEqual([draining]);
     session.send({ $case: "close", value: {} });
@@ -153,7 +154,10 @@ describe("a server that stops", () => {
     session.send(open());
     await session.received(1);
     const stopped = [server.server.stop(600_000), server.server.stop(700_000), server.server.stop(1_000)];
-    const within = (seconds: bigint) => ({ $case: "draining", value: { leaveWithin: { seconds, nanos: 0 } } });
+    const within = (seconds: bigint) => ({
+      $case: "draining",
+      value: { leaveWithin: { seconds, nanos: 0 }, servers: [] },
+    });
     expect((await session.received(3)).slice(1)).toEqual([within(600n), within(1n)]);
     expect((await session.ending).code).toBe(status.UNAVAILABLE);
     await Promise.all(stopped);

@@ -54,7 +54,7 @@ describe("events", () => {
       { kind: "updated", claimId: 4n, reason: undefined, message: "" },
       { kind: "updated", claimId: 5n, reason: "not-found", message: "gone" },
       { kind: "lost", claimId: 6n, reason: "released-by-force", message: "because" },
-      { kind: "draining", leaveWithinMs: 1_500 },
+      { kind: "draining", leaveWithinMs: 1_500, servers: ["b:1", "[::1]:2"] },
     ];
     for (const event of sent) stream.send(event);
     const shown = [
@@ -100,7 +100,7 @@ describe("events", () => {
       { $case: "updated", value: { claimId: 4n, reason: 0, message: "" } },
       { $case: "updated", value: { claimId: 5n, reason: 8, message: "gone" } },
       { $case: "lost", value: { claimId: 6n, reason: 13, message: "because" } },
-      { $case: "draining", value: { leaveWithin: { seconds: 1n, nanos: 500_000_000 } } },
+      { $case: "draining", value: { leaveWithin: { seconds: 1n, nanos: 500_000_000 }, servers: ["b:1", "[::1]:2"] } },
     ]);
   });
 
@@ -117,6 +117,7 @@ describe("events", () => {
           { claimId: 1n, held: true, locks: [{ name: "a", token: 9n }] },
           { claimId: 2n, held: false, locks: [{ name: "b", token: 0n }] },
         ],
+        servers: ["b:1"],
       });
     const [session] = await opened({ resume: { sessionId: "session-9", secret: "secret", attempt: 1n } });
     expect(session.events).toEqual([
@@ -132,6 +133,7 @@ describe("events", () => {
             { claimId: 1n, state: 2, locks: [{ name: "a", fencingToken: 9n }] },
             { claimId: 2n, state: 1, locks: [{ name: "b", fencingToken: 0n }] },
           ],
+          servers: ["b:1"],
         },
       },
     ]);

@@ -10,6 +10,7 @@ const NOT_LOOKED_AT = new Set([
   "tableBarrier",
   "watches",
   "previous",
+  "servers",
 ]);
 
 /** What an engine still keeps when nobody uses it any more: each is a leak. */

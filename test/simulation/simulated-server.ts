@@ -8,9 +8,12 @@ import { EtcdConnection } from "./etcd-connection.ts";
 import { LockFollower } from "./lock-follower.ts";
 import type { SimulatedEtcd } from "./simulated-etcd.ts";
 import type { SimulatedStream } from "./simulated-stream.ts";
-import { compareTable } from "./table-check.ts";
+import { compareServers, compareTable } from "./table-check.ts";
 import type { Truth } from "./truth.ts";
 import { Process, simulatedEntropy, type World } from "./world.ts";
+
+/** Where the clients of a walk reach a server. */
+const addressOf = (number: number): string => `server${number}:7400`;
 
 /** One server's place: a process with the real engine in it, started again after each crash. */
 export class SimulatedServer {
@@ -52,6 +55,7 @@ export class SimulatedServer {
     this.follower = undefined;
     engine.start(() => {
       this.isReady = true;
+      engine.register({ address: addressOf(this.number), version: "walk" });
       this.follower = new LockFollower(this);
     });
     return [process, connection, engine];
@@ -107,7 +111,7 @@ export class SimulatedServer {
   /** Tells clients to leave, ends, and starts again. */
   drain(): void {
     const { process } = this;
-    for (const stream of this.streams) process.receive(() => stream.drain());
+    process.receive(() => this.engine.drain(1500));
     this.world.after(this.world.between(0, 1500), () => process.receive(() => this.stop(process)));
   }
 
@@ -132,7 +136,21 @@ export class SimulatedServer {
     const problem = compareTable(table, this.truth.at(table.revision));
     if (problem !== undefined)
       this.world.violation("TABLE", `server ${this.number} at revision ${table.revision}: ${problem}`);
+    if (table.revision === this.etcd.revision) this.checkServers();
     if (this.world.happens(0.1)) this.checkFromSnapshot();
+  }
+
+  private checkServers(): void {
+    const problem = compareServers(this.engine.servers, this.etcd.entries.values());
+    if (problem !== undefined) this.world.violation("SERVERS", `server ${this.number}: ${problem}`);
+  }
+
+  /** What is wrong with this server's registration, when nothing has happened to it for a while. */
+  registrationProblem(): string | undefined {
+    const found = this.engine.servers.get(this.engine.serverId);
+    if (found === undefined) return "is not registered";
+    if (found.record.draining) return "is registered as draining";
+    return this.etcd.leases.has(found.lease) ? undefined : "is registered without a lease";
   }
 
   private checkFromSnapshot(): void {

@@ -82,11 +82,6 @@ export class SimulatedStream implements SessionStream {
     });
   }
 
-  /** The server's edge tells the client to go elsewhere. */
-  drain(): void {
-    if (this.serverIsOn && this.sessionId !== "") this.send({ kind: "draining", leaveWithinMs: 1500 });
-  }
-
   /** It breaks: the client sees it within `clientSeesMs`, the server, maybe as a proxy's half-close, within `serverSeesMs`. */
   break(clientSeesMs: number, serverSeesMs: number): void {
     if (!this.clientIsOn) return;

@@ -1,4 +1,7 @@
+import type { Entry } from "../../server/core/entry.ts";
+import { parseKey } from "../../server/core/keys.ts";
 import type { LockTable } from "../../server/core/lock-table.ts";
+import type { ServerTable } from "../../server/core/server-table.ts";
 import { trueHolders } from "./reference.ts";
 import type { Moment } from "./truth.ts";
 
@@ -28,4 +31,19 @@ export function compareTable(table: LockTable, moment: Moment): string | undefin
   }
   const missing = [...wanted.keys()][0];
   return missing === undefined ? undefined : `${missing} is missing`;
+}
+
+/** In what a table of servers differs from the keys that there are. */
+export function compareServers(table: ServerTable, entries: Iterable<Entry>): string | undefined {
+  const show = (id: string, about: { modRevision: number; lease: bigint; record: { draining: boolean } }) =>
+    `${id}@${about.modRevision} ${about.lease} ${about.record.draining}`;
+  const wanted: string[] = [];
+  for (const entry of entries) {
+    const parsed = parseKey(entry.key);
+    if (entry.kind === "server" && parsed?.kind === "server") wanted.push(show(parsed.serverId, entry));
+  }
+  const there = table.list().map((server) => show(server.id, server));
+  wanted.sort();
+  there.sort();
+  return there.join() === wanted.join() ? undefined : `knows [${there.join(", ")}] instead of [${wanted.join(", ")}]`;
 }

@@ -1,3 +1,4 @@
+import { serverKey } from "../../server/core/keys.ts";
 import { ClientLife } from "./client-life.ts";
 import { LibraryClient } from "./library-client.ts";
 import { ModelClient } from "./model-client.ts";
@@ -181,12 +182,16 @@ class Walk {
     for (const server of this.around.servers) {
       const problem = server.followerProblem();
       if (problem !== undefined) this.world.violation("FOLLOWER", `server ${server.number}: ${problem}`);
+      const unregistered = server.registrationProblem();
+      if (unregistered !== undefined) this.world.violation("UNREGISTERED", `server ${server.number} ${unregistered}`);
       const remains = remainsOf(server.engine);
       if (remains.length > 0) this.world.violation("LEAK", `server ${server.number} keeps ${remains.join(", ")}`);
     }
-    const keys = [...this.etcd.entries.keys()];
+    // A server keeps its own key and lease, and nobody else's.
+    const own = new Set(this.around.servers.map(({ engine }) => serverKey(engine.serverId)));
+    const keys = [...this.etcd.entries.keys()].filter((key) => !own.has(key));
     if (keys.length > 0) this.world.violation("LEFTOVER", keys.join(" "));
-    if (this.etcd.leases.size > 0) this.world.violation("LEFTOVER", `${this.etcd.leases.size} leases`);
+    if (this.etcd.leases.size !== own.size) this.world.violation("LEFTOVER", `${this.etcd.leases.size} leases`);
     this.world.stop();
   }
 }

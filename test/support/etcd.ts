@@ -11,6 +11,7 @@ import {
   PutRequest,
   RangeRequest,
 } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import type { KeyValue } from "../../server/gen/etcd/api/mvccpb/kv.ts";
 
 /** An etcd for one test file: in a folder of its own, which goes with it. */
 export interface TestEtcd extends AsyncDisposable {
@@ -25,9 +26,12 @@ export interface TestEtcd extends AsyncDisposable {
   backUp(): Promise<void>;
   /** Puts the data that were kept in the place of those that it has. It must not run. */
   restore(): Promise<void>;
-  /** How many keys start with `prefix`; absent: how many there are. */
+  /** How many keys start with `prefix`; absent: how many there are. Those by which servers are known are left out. */
   countKeys(prefix?: string): Promise<number>;
+  /** How many leases there are but those of servers. */
   countLeases(): Promise<number>;
+  /** The keys by which servers are known. */
+  serverKeys(): Promise<readonly string[]>;
   /** The revision of the latest write. */
   revision(): Promise<number>;
   /** Writes a key as anybody with access could. */
@@ -113,12 +117,21 @@ class Running implements TestEtcd {
     return `${this.dataDir}-backup`;
   }
 
-  countKeys(prefix = ""): Promise<number> {
+  async countKeys(prefix = ""): Promise<number> {
+    const keys = await this.readKeys(prefix);
+    return keys.filter(({ key }) => !isServerKey(key)).length;
+  }
+
+  async serverKeys(): Promise<readonly string[]> {
+    return (await this.readKeys("")).filter(({ key }) => isServerKey(key)).map(({ key }) => key.toString());
+  }
+
+  private readKeys(prefix: string): Promise<readonly KeyValue[]> {
     const key = Buffer.from(prefix || "\0");
     const rangeEnd = Buffer.from(prefix ? `${prefix.slice(0, -1)}${successor(prefix.at(-1)!)}` : "\0");
-    const request = RangeRequest.fromPartial({ key, rangeEnd, countOnly: true });
+    const request = RangeRequest.fromPartial({ key, rangeEnd });
     return new Promise((resolve, reject) => {
-      this.kv.range(request, (error, response) => (error ? reject(error) : resolve(Number(response.count))));
+      this.kv.range(request, (error, response) => (error ? reject(error) : resolve(response.kvs)));
     });
   }
 
@@ -129,10 +142,14 @@ class Running implements TestEtcd {
     });
   }
 
-  countLeases(): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.lease.leaseLeases({}, (error, response) => (error ? reject(error) : resolve(response.leases.length)));
+  async countLeases(): Promise<number> {
+    const leases = await new Promise<readonly bigint[]>((resolve, reject) => {
+      this.lease.leaseLeases({}, (error, response) =>
+        error ? reject(error) : resolve(response.leases.map(({ ID }) => ID)),
+      );
     });
+    const servers = (await this.readKeys("")).filter(({ key }) => isServerKey(key)).map(({ lease }) => lease);
+    return leases.filter((id) => !servers.includes(id)).length;
   }
 
   put(key: string, value: Uint8Array): Promise<void> {
@@ -160,5 +177,8 @@ class Running implements TestEtcd {
     await rm(this.backUpDir, { recursive: true, force: true });
   }
 }
+
+/** Whether a key, below whatever prefix, is that of a server: its last part is an id, and not a claim's number. */
+const isServerKey = (key: Buffer) => /(^|\/)server\/[\w-]{22}$/.test(key.toString());
 
 const successor = (character: string) => String.fromCharCode(character.charCodeAt(0) + 1);

@@ -17,6 +17,7 @@ export type EngineCall =
   | { readonly kind: "refuse"; readonly stream: SessionStream; readonly reason: Reason; readonly message: string }
   | { readonly kind: "disconnected"; readonly stream: SessionStream; readonly how: "half-closed" | "broken" }
   | { readonly kind: "proven"; readonly stream: SessionStream }
+  | { readonly kind: "drain"; readonly leaveWithinMs: number }
   | { readonly kind: "getLock"; readonly name: string; readonly limit: number }
   | { readonly kind: "listLocks"; readonly query: LockQuery }
   | { readonly kind: "checkToken"; readonly name: string; readonly token: bigint }
@@ -40,6 +41,9 @@ export class FakeEngine implements LockEngine {
   page: Answer<LockPage> = { kind: "ok", value: { locks: [], more: false } };
   token: Answer<TokenView> = { kind: "ok", value: { state: "ended", claim: undefined } };
   watch: FakeWatch | undefined;
+  otherServers: readonly string[] = [];
+  /** The streams there are, and whether a session is open on each. */
+  readonly #streams = new Map<SessionStream, boolean>();
   #waiting: { readonly kind: string; readonly count: number; readonly resolve: () => void }[] = [];
 
   /** Resolves with the calls of a kind as soon as there are `count` of them. */
@@ -60,6 +64,7 @@ export class FakeEngine implements LockEngine {
   }
 
   command(stream: SessionStream, command: Command): void {
+    if (!this.#streams.has(stream)) this.#streams.set(stream, false);
     this.#record({ kind: "command", stream, command });
     if (this.onCommand !== undefined) this.onCommand(stream, command);
     else this.react(stream, command);
@@ -67,27 +72,41 @@ export class FakeEngine implements LockEngine {
 
   /** What it does with a command when left alone. */
   react(stream: SessionStream, command: Command): void {
-    if (command.kind === "open" || command.kind === "resume")
+    if (command.kind === "open" || command.kind === "resume") {
+      this.#streams.set(stream, true);
       stream.send({
         kind: "opened",
         sessionId: "session-1",
         secret: "",
         validForMs: this.opened.ttlMs,
         claims: [],
+        servers: this.otherServers,
         ...this.opened,
       });
-    if (command.kind === "close")
+    }
+    if (command.kind === "close") {
+      this.#streams.delete(stream);
       stream.send({ kind: "closed", reason: "closed-by-client", message: "the client closed the session" });
+    }
   }
 
   refuse(stream: SessionStream, reason: Reason, message: string): void {
+    this.#streams.delete(stream);
     this.#record({ kind: "refuse", stream, reason, message });
     // Later, as an engine may: what the adapter is given meanwhile must not come through.
     setImmediate(() => stream.send({ kind: "closed", reason, message }));
   }
 
   disconnected(stream: SessionStream, how: "half-closed" | "broken"): void {
+    this.#streams.delete(stream);
     this.#record({ kind: "disconnected", stream, how });
+  }
+
+  drain(leaveWithinMs: number): void {
+    this.#record({ kind: "drain", leaveWithinMs });
+    for (const [stream, isOpen] of [...this.#streams])
+      if (isOpen) stream.send({ kind: "draining", leaveWithinMs, servers: this.otherServers });
+      else stream.send({ kind: "closed", reason: "draining", message: "scripted" });
   }
 
   transportProven(stream: SessionStream): void {

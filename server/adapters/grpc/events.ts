@@ -30,7 +30,7 @@ export function toOpened(event: Event<"opened">): Opened {
     heartbeatInterval: heartbeatIntervalMs === undefined ? undefined : writeDuration(heartbeatIntervalMs),
     validFor: writeDuration(event.validForMs),
     claims: event.claims.map(toSessionClaim),
-    servers: [],
+    servers: [...event.servers],
   };
 }
 
@@ -73,8 +73,8 @@ export function toLost({ claimId, reason, message }: Event<"lost">): Lost {
   return { claimId, reason: outcomes[reason].reason, message };
 }
 
-export function toDraining({ leaveWithinMs }: Event<"draining">): Draining {
-  return { leaveWithin: writeDuration(leaveWithinMs), servers: [] };
+export function toDraining({ leaveWithinMs, servers }: Event<"draining">): Draining {
+  return { leaveWithin: writeDuration(leaveWithinMs), servers: [...servers] };
 }
 
 export function toClosed({ reason, message }: Event<"closed">): Closed {

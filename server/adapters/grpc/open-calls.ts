@@ -7,8 +7,8 @@ import type { EncodedCall } from "./outbox.ts";
 export interface OpenCall {
   /** Absent if the connection was gone when the call began. */
   readonly connection: Http2Session | undefined;
-  /** Tells the client that the server goes away in so many milliseconds. */
-  drain(leaveWithinMs: number): void;
+  /** The server is going away: ends the call, unless there is a session behind it, whose client the engine tells. */
+  drain(): void;
   /** Ends the call because the server goes away now. */
   leave(): void;
 }
@@ -50,10 +50,10 @@ export class OpenCalls {
     this.#closeIdle(session);
   }
 
-  /** Tells all of them that the server goes away. */
-  drain(leaveWithinMs: number): void {
+  /** From now on nobody is let in, and only sessions may stay for a while. */
+  drain(): void {
     this.#draining = true;
-    for (const call of [...this.#calls]) call.drain(leaveWithinMs);
+    for (const call of [...this.#calls]) call.drain();
   }
 
   /** Ends all of them. */

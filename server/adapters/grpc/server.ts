@@ -87,7 +87,8 @@ class RunningServer implements GrpcServer {
     const endsAtMs = performance.now() + graceMs;
     if (endsAtMs < this.#endsAtMs) {
       this.#endsAtMs = endsAtMs;
-      this.#edge.calls.drain(graceMs);
+      this.#edge.engine.drain(graceMs);
+      this.#edge.calls.drain();
     }
     const timer = setTimeout(this.#graceOver.resolve, graceMs);
     this.#stopped ??= this.#stop();

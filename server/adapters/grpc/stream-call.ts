@@ -31,8 +31,6 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
   /** `new`: the engine has not heard of it. `refused`: what still comes is ignored. `over`: nothing more is sent. */
   #phase: "new" | "live" | "refused" | "over" = "new";
 
-  #isOpen = false;
-
   constructor(edge: Edge, call: Call) {
     this.peer = call.getPeer();
     this.connection = http2StreamOf(call).session;
@@ -50,10 +48,9 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
     this.call.once("cancelled", () => this.#broken());
   }
 
-  drain(leaveWithinMs: number): void {
-    // Who is not in yet has nothing to lose by going elsewhere at once; and nothing may come before `opened`.
-    if (this.#isOpen) this.send({ kind: "draining", leaveWithinMs });
-    else this.leave();
+  drain(): void {
+    // The engine tells all that it knows of.
+    if (this.#phase === "new") this.leave();
   }
 
   leave(): void {
@@ -105,7 +102,6 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
 
   /** The session is open: proves it by pings, if that is how it is to be proven. */
   protected opened({ heartbeatIntervalMs, ttlMs }: Extract<SessionEvent, { kind: "opened" }>): void {
-    this.#isOpen = true;
     if (heartbeatIntervalMs === undefined && this.connection !== undefined)
       this.edge.pings.add(this.connection, this, ttlMs);
   }

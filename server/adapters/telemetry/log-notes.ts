@@ -32,6 +32,8 @@ function levelOf(note: EngineNote): LogLevel {
     case "session.opened":
     case "session.ended":
       return "info";
+    case "server.registered":
+      return note.again ? "warn" : "info";
     case "claim.granted":
     case "claim.denied":
     case "claim.released":

@@ -79,6 +79,10 @@ function recorder(meter: Meter): (note: EngineNote) => void {
   });
   const renewals = counter("lease_renewals", "Renewals of leases, by outcome");
   const renewalTime = seconds("lease_renewal_seconds", "From sending a renewal to its outcome");
+  const registrations = counter(
+    "registrations",
+    "Times this server made itself known to the others; again: after it was forgotten",
+  );
   const resyncs = counter("table_resyncs", "Times the table was read anew, by why");
   const pauses = seconds("engine_pause_seconds", "Times the event loop stood still for too long to judge deadlines");
   const failures = counter("engine_failures", "Times the server stopped serving for good");
@@ -105,6 +109,8 @@ function recorder(meter: Meter): (note: EngineNote) => void {
       case "lease.renewed":
         renewals.add(1, { outcome: note.outcome });
         return renewalTime.record(note.tookMs / 1_000);
+      case "server.registered":
+        return registrations.add(1, { again: String(note.again) });
       case "table.resynced":
         return resyncs.add(1, { why: note.why });
       case "engine.paused":
