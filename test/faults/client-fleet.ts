@@ -1,3 +1,4 @@
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ConnectOptions } from "../../clients/typescript/src/index.ts";
 import { GuardedRegister } from "../support/guarded-register.ts";
@@ -56,6 +57,11 @@ export class FleetClient {
     return this.program?.isRunning === true;
   }
 
+  /** Whether its process has come so far as to ask for something. */
+  get isAtWork(): boolean {
+    return statSync(this.run.logFile).size > 0;
+  }
+
   get run(): ClientRun {
     return this.runs.at(-1)!;
   }
@@ -79,6 +85,8 @@ export class FleetClient {
       killedAtMs: undefined,
       answers: [] as { op: number; what: "read" | "write"; atMs: number; accepted: boolean; value: number }[],
     };
+    // So that there is one whenever the process is killed.
+    writeFileSync(run.logFile, "");
     this.runs.push(run);
     const command = [...withClock(clockAheadS), process.execPath, PROGRAM, JSON.stringify(task)];
     const program = new Program(this.machine, command, { logFile: join(folder, `${name}.log`), talks: true });

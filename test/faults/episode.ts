@@ -128,6 +128,7 @@ export class Episode implements Service {
       );
     }
     for (const client of this.clients) client.start();
+    await eventually(() => this.clients.every(({ isAtWork }) => isAtWork), true, 60_000);
     this.count("monotonic clock of a server shifted");
     this.count("monotonic clock of a client shifted");
   }
@@ -262,5 +263,6 @@ const LOGGED: readonly (readonly [string, string])[] = [
   ["watch.broken", "watch of a server broken and replaced"],
   ["watch.compacted", "watch of a server compacted away"],
   ["renewals.broken", "stream of renewals broken and replaced"],
+  ["engine.paused", "pause of a server noticed by itself"],
   ["table.resynced", "table of a server synced anew"],
 ];

@@ -25,5 +25,6 @@ export const SITUATIONS: readonly string[] = [
   "watch of a server broken and replaced",
   "watch of a server compacted away",
   "stream of renewals broken and replaced",
+  "pause of a server noticed by itself",
   "table of a server synced anew",
 ];
