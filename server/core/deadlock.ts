@@ -35,6 +35,14 @@ export function findDeadlock(table: LockTable, suspects: Iterable<Claim> = table
   return victim && { victim, message: messageOf(victim, graph.circleOf(victim, circles)) };
 }
 
+/** The waiting claims that lie on circles, those of each knot of circles together. Likewise. */
+export function findCircles(table: LockTable, suspects: Iterable<Claim> = table.waitingThreads): Claim[][] {
+  const graph = new WaitGraph(new WaitReduction(table, suspects));
+  const components = strongComponents<WaitNode>(graph.claims, (node) => graph.successors(node));
+  const circles = components.map((component) => [...component].filter((node) => node instanceof Claim));
+  return circles.filter((claims) => claims.some(({ reentryId }) => reentryId !== ""));
+}
+
 /**
  * Who waits for whom. A waiting claim waits for all that is ahead of it on its locks; the seat before its own
  * stands for that, and leads to the seat before itself, so that a queue of n has n steps and not n². A seat

@@ -128,6 +128,14 @@ export class LockTable {
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
+  /** How many claims a session holds, and how many of its claims wait. */
+  countClaims(sessionId: string): { held: number; waiting: number } {
+    const counts = { held: 0, waiting: 0 };
+    for (const claim of this.owners.get(sessionId)?.claims.values() ?? [])
+      if (claim.stage === "live" || claim.stage === "given-up") counts[claim.held ? "held" : "waiting"]++;
+    return counts;
+  }
+
   /** The claim keys that a session's end has left behind. */
   garbageOfSession(sessionId: string): string[] {
     const keys: string[] = [];

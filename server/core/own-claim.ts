@@ -54,6 +54,8 @@ export class OwnClaim {
   toldPositionAtMs = 0;
   /** When it was asked for, for the time it took to be granted. */
   readonly askedAtMs: number;
+  /** When it was granted, as this server saw it. Monotonic milliseconds. */
+  grantedAtMs: number | undefined;
   /** The updates that are not answered yet, by the claim ids that they named, in order. */
   readonly updates: bigint[] = [];
   /** The value of the last of them: when it is written, all are. */

@@ -1,8 +1,9 @@
-import type { HolderEnd, PreviousHolder, SessionEvent } from "./frames.ts";
+import type { Acquire, HolderEnd, PreviousHolder, SessionEvent } from "./frames.ts";
 import type { PendingOperation } from "./group-commit.ts";
 import type { LockTable, TableDelta } from "./lock-table.ts";
 import type { Claim } from "./queue.ts";
 import type { Reason } from "./reason.ts";
+import type { SessionRecord } from "./records.ts";
 
 /** What every server bounds, so that no client can exhaust what others need (P9). */
 export interface Limits {
@@ -16,14 +17,59 @@ export interface Limits {
   readonly maxReentryDepth: number;
 }
 
-/** What happened to a claim or a session, for those who measure. Never decides anything. */
+/** A session as notes tell of it: shared with what has it, so nothing is copied for a note. */
+export interface NotedSession {
+  readonly id: string;
+  readonly record: SessionRecord;
+}
+
+/** A claim as notes tell of it, likewise. */
+export interface NotedClaim {
+  readonly id: bigint;
+  readonly request: Pick<Acquire, "locks" | "reentryId" | "purpose">;
+}
+
+interface ClaimNote {
+  readonly session: NotedSession;
+  readonly claim: NotedClaim;
+}
+
+/** What happened to a claim or a session, for those who measure, log or remember. Never decides anything. */
 export type SessionNote =
-  | { readonly kind: "session.opened"; readonly resumed: boolean }
-  | { readonly kind: "session.ended"; readonly reason: Reason }
-  | { readonly kind: "claim.granted"; readonly mode: string; readonly waitedMs: number; readonly reentered: boolean }
-  | { readonly kind: "claim.denied"; readonly reason: Reason; readonly waitedMs: number }
-  | { readonly kind: "claim.released" }
-  | { readonly kind: "claim.lost"; readonly reason: Reason };
+  | { readonly kind: "session.opened"; readonly session: NotedSession; readonly resumed: boolean }
+  | {
+      readonly kind: "session.ended";
+      readonly session: NotedSession;
+      readonly reason: Reason;
+      readonly message: string;
+    }
+  /** It stands in its queues, behind somebody. */
+  | ({ readonly kind: "claim.waiting" } & ClaimNote)
+  | ({
+      readonly kind: "claim.granted";
+      readonly token: bigint;
+      readonly mode: string;
+      readonly waitedMs: number;
+      readonly reentered: boolean;
+    } & ClaimNote)
+  | ({
+      readonly kind: "claim.denied";
+      readonly reason: Reason;
+      readonly message: string;
+      readonly waitedMs: number;
+    } & ClaimNote)
+  /** Its client gave it up. `heldMs`: `undefined` if it was not held, or granted where nobody here saw it. */
+  | ({ readonly kind: "claim.released"; readonly token: bigint; readonly heldMs: number | undefined } & ClaimNote)
+  /** It was held, and ended without its client asking. */
+  | ({
+      readonly kind: "claim.lost";
+      readonly token: bigint;
+      readonly reason: Reason;
+      readonly message: string;
+      readonly heldMs: number | undefined;
+    } & ClaimNote)
+  /** Threads of control wait in a circle, and this claim is to be denied for it. */
+  | ({ readonly kind: "deadlock.found"; readonly message: string } & ClaimNote);
 
 /** What a session needs done: everything it causes goes through here, and so does its time. */
 export interface SessionHost {

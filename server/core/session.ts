@@ -17,6 +17,15 @@ const MAX_TRIES = 5;
 const TRY_AGAIN_MS = 5;
 
 const NOBODY: ReadonlySet<OwnClaim> = new Set();
+const NO_GRANT = { token: 0n };
+
+/** Why a session is ending. */
+export interface Ending {
+  readonly reason: Reason;
+  readonly message: string;
+  /** Whether its client wanted it so. */
+  readonly isAsked: boolean;
+}
 
 type Refusal = { readonly reason: Reason; readonly message: string; readonly lock: string };
 
@@ -42,7 +51,7 @@ export class Session {
   /** Its claims by reentry id, those without one left out. */
   private readonly threads = new Map<string, Set<OwnClaim>>();
   /** Why it is ending, once it is. */
-  ending: { readonly reason: Reason; readonly message: string } | undefined;
+  ending: Ending | undefined;
   private over = false;
   private lastClaimId = 0n;
   private claimCount = 0;
@@ -139,7 +148,7 @@ export class Session {
         this.update(command.claimId, command.value);
         return undefined;
       case "close":
-        this.end("closed-by-client", "the client closed the session");
+        this.end("closed-by-client", "the client closed the session", true);
         return undefined;
       default:
         return command satisfies never;
@@ -171,7 +180,10 @@ export class Session {
     if (this.claims.has(claimId)) return `acquire.claim_id ${claimId} is a live claim, and this is another request`;
     const misplaced = this.useClaimId(claimId);
     if (misplaced !== undefined) return misplaced;
-    this.host.note({ kind: "claim.denied", reason: refusal.reason, waitedMs: 0 });
+    const { reason, message, lock } = refusal;
+    const locks = lock === "" ? [] : [{ name: lock, mode: "exclusive", permits: 0, limit: 0 } as const];
+    const claim = { id: claimId, request: { locks, reentryId: "", purpose: "" } };
+    this.host.note({ kind: "claim.denied", session: this, claim, reason, message, waitedMs: 0 });
     this.send({ ...refusal, kind: "denied", claimId, holders: [], holderCount: 0 });
     return undefined;
   }
@@ -366,6 +378,7 @@ export class Session {
     if (own.leaving?.by === "server") this.expel(own);
     else if (own.mustHold && !claim.held) this.expelUnlessHeld(own);
     else if (own.leaving === undefined && !claim.held) {
+      this.host.note({ kind: "claim.waiting", session: this, claim: own });
       this.announce(own, (seat) => seat.rankAtEntry - seat.queue.heldCount);
       this.lookForDeadlock(own);
     }
@@ -391,10 +404,16 @@ export class Session {
   private tellGranted(own: OwnClaim, reentered: boolean): void {
     // Past its deadline the client believes nothing, and the next step ends the session.
     if (own.leaving !== undefined || own.granted || !this.isOpen) return;
-    if (this.stream === undefined || this.host.nowMs() > this.deadlineMs) return;
-    own.granted = true;
+    const nowMs = this.host.nowMs();
+    if (nowMs > this.deadlineMs) return;
+    // Who has no stream now hears of it when the session is resumed; it is granted all the same.
+    own.grantedAtMs = nowMs;
+    const { token } = own.base?.seen ?? own.seen ?? NO_GRANT;
     const mode = own.request.locks[0]?.mode ?? "exclusive";
-    this.host.note({ kind: "claim.granted", mode, waitedMs: this.host.nowMs() - own.askedAtMs, reentered });
+    const waitedMs = nowMs - own.askedAtMs;
+    this.host.note({ kind: "claim.granted", session: this, claim: own, token, mode, waitedMs, reentered });
+    if (this.stream === undefined) return;
+    own.granted = true;
     this.sendGranted(own);
   }
 
@@ -447,6 +466,7 @@ export class Session {
     if (!this.isOpen || this.claims.get(own.id) !== own || own.leaving?.by === "client") return;
     if (leaving.by === "server" && (own.leaving !== undefined || !own.asked)) return;
     own.leaving = leaving;
+    if (leaving.by === "client" && own.base === undefined) this.noteReleased(own);
     if (own.base !== undefined) this.answerGone(own);
     else if (own.seen === undefined) {
       // What was sent may exist: it is answered when that is known.
@@ -493,6 +513,8 @@ export class Session {
   breakDeadlock(claim: Claim, message: string): void {
     const own = this.claims.get(claim.id);
     if (own === undefined || own.seen !== claim || own.granted) return;
+    if (own.leaving === undefined && own.asked)
+      this.host.note({ kind: "deadlock.found", session: this, claim: own, message });
     this.giveNotice(own, { by: "server", reason: "deadlock", message, lock: own.request.locks[0]?.name ?? "" });
   }
 
@@ -500,37 +522,47 @@ export class Session {
     const { leaving } = own;
     this.drop(own);
     if (leaving?.by === "server") this.deny(own, leaving);
-    else {
-      this.host.note({ kind: "claim.released" });
-      this.send({ kind: "released", claimId: own.answersTo });
-    }
+    else this.send({ kind: "released", claimId: own.answersTo });
     for (const follower of own.followers) this.admitIfWanted(follower);
+  }
+
+  private noteReleased(own: OwnClaim): void {
+    const token = own.seen?.held ? own.seen.token : 0n;
+    this.host.note({ kind: "claim.released", session: this, claim: own, token, heldMs: this.heldMs(own) });
+  }
+
+  private noteLost(own: OwnClaim, reason: Reason, message: string): void {
+    const token = (own.base ?? own).seen?.token ?? 0n;
+    this.host.note({ kind: "claim.lost", session: this, claim: own, token, reason, message, heldMs: this.heldMs(own) });
+  }
+
+  private heldMs(own: OwnClaim): number | undefined {
+    return own.grantedAtMs === undefined ? undefined : this.host.nowMs() - own.grantedAtMs;
   }
 
   private answerLost(own: OwnClaim): void {
     this.drop(own);
-    if (!own.left) this.sendLost(own, "released-by-force");
+    const reason: Reason = "released-by-force";
+    const message = `the claim on ${own.lockNames} was ended by an administrator: stop using what it guards`;
+    this.noteLost(own, reason, message);
+    if (!own.left) this.send({ kind: "lost", claimId: own.id, reason, message });
     for (const rider of own.riders) {
       this.drop(rider);
-      this.sendLost(rider, "released-by-force");
+      this.send({ kind: "lost", claimId: rider.id, reason, message });
     }
-  }
-
-  private sendLost(own: OwnClaim, reason: Reason): void {
-    this.host.note({ kind: "claim.lost", reason });
-    const message = `the claim on ${own.lockNames} was ended by an administrator: stop using what it guards`;
-    this.send({ kind: "lost", claimId: own.id, reason, message });
   }
 
   private deny(own: OwnClaim, refusal: Refusal): void {
     const queue = this.host.table.queues.get(refusal.lock);
-    this.host.note({ kind: "claim.denied", reason: refusal.reason, waitedMs: this.host.nowMs() - own.askedAtMs });
+    const { reason, message, lock } = refusal;
+    const waitedMs = this.host.nowMs() - own.askedAtMs;
+    this.host.note({ kind: "claim.denied", session: this, claim: own, reason, message, waitedMs });
     this.send({
       kind: "denied",
       claimId: own.id,
-      reason: refusal.reason,
-      message: refusal.message,
-      lock: refusal.lock,
+      reason,
+      message,
+      lock,
       holders: viewHolders(queue, this.host.table, 10, false),
       holderCount: queue?.heldCount ?? 0,
     });
@@ -659,12 +691,25 @@ export class Session {
     for (const each of dead) each.then();
   }
 
-  /** Begins to end the session: all claims are free when its key is gone. Nothing is answered any more but `closed`. */
-  end(reason: Reason, message: string): void {
+  /**
+   * Begins to end the session: all claims are free when its key is gone. Nothing is answered any more but `closed`.
+   * `isAsked`: its client wants it so.
+   */
+  end(reason: Reason, message: string, isAsked = false): void {
     if (!this.isOpen) return;
-    this.ending = { reason, message };
+    this.ending = { reason, message, isAsked };
     this.unsettled = [];
     this.host.submit(new EndSession(this));
+  }
+
+  /** The table shows that it has ended, and with it all its claims: tells of those that were there. */
+  noteEnded({ reason, message, isAsked }: Ending): void {
+    for (const own of this.claims.values()) {
+      if (own.leaving?.by === "client" || own.base !== undefined) continue;
+      if (isAsked) this.noteReleased(own);
+      else if (own.grantedAtMs !== undefined || own.seen?.held) this.noteLost(own, reason, message);
+    }
+    this.host.note({ kind: "session.ended", session: this, reason, message });
   }
 
   /** The table shows that it has ended, or that another has it. */

@@ -27,7 +27,7 @@ export class Barrier {
   /** Those for whom the next read will be sent. */
   private next: Round | undefined;
   private reading = false;
-  private waiting: { readonly revision: number; readonly then: () => void }[] = [];
+  private waiting: { readonly revision: number; readonly sinceMs: number; readonly then: () => void }[] = [];
   private asking = false;
 
   constructor(table: LockTable, store: Store, clock: Clock, wentBack: (seen: number, answered: number) => void) {
@@ -83,8 +83,14 @@ export class Barrier {
   /** Calls back when the table has reached a revision: at once, or from `advanced`. */
   whenTable(revision: number, then: () => void): void {
     if (this.table.revision >= revision) return then();
-    this.waiting.push({ revision, then });
+    this.waiting.push({ revision, sinceMs: this.clock.nowMs(), then });
     this.askForProgress();
+  }
+
+  /** For how long the oldest revision known to exist has been missing from the table. 0: none is. Milliseconds. */
+  get lagMs(): number {
+    const [oldest] = this.waiting;
+    return oldest === undefined ? 0 : this.clock.nowMs() - oldest.sinceMs;
   }
 
   /** To be called whenever the table has moved on. */

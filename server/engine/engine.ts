@@ -5,7 +5,7 @@ import { LockTable, type TableDelta, type TableSession } from "../core/lock-tabl
 import type { Claim } from "../core/queue.ts";
 import type { Reason } from "../core/reason.ts";
 import { ServerTable } from "../core/server-table.ts";
-import { Session } from "../core/session.ts";
+import { type Ending, Session } from "../core/session.ts";
 import type { Limits } from "../core/session-host.ts";
 import { viewLock } from "../core/views.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -13,11 +13,14 @@ import type { Entropy } from "../ports/entropy.ts";
 import type { SessionStream } from "../ports/session-stream.ts";
 import type { Change, Feed, Snapshot, Store } from "../ports/store.ts";
 import type { EngineNote, Telemetry } from "../ports/telemetry.ts";
+import { Administration, type AdministrationHost } from "./administration.ts";
 import { Audit } from "./audit.ts";
 import { Barrier } from "./barrier.ts";
 import { Committer } from "./committer.ts";
 import { Deadlines, deadlineOf } from "./deadlines.ts";
 import { Deadlocks } from "./deadlocks.ts";
+import { fanOut } from "./fan-out.ts";
+import { History } from "./history.ts";
 import { type Link, MAX_QUEUED_COMMANDS } from "./link.ts";
 import type { Answer, LockEngine, LockPage, LockQuery, LockWatch, TokenView, WatchQuery } from "./lock-engine.ts";
 import { LockWatches, listLocks } from "./lock-watches.ts";
@@ -27,6 +30,7 @@ import { PreviousHolders } from "./previous-holders.ts";
 import { Registration, type ServerDescription } from "./registration.ts";
 import { Renewals } from "./renewals.ts";
 import { NewSession, type Opening, type OpeningHost, ResumeSession, recordOf, refusalOf } from "./session-openings.ts";
+import { Statistics } from "./statistics.ts";
 import { findToken } from "./tokens.ts";
 
 /** How often the table is proven current while there are sessions; acks need a proof within the last 2 s. */
@@ -34,6 +38,12 @@ const PROVE_EVERY_MS = 500;
 const AUDIT_EVERY_MS = 300_000;
 /** How many keys a sweep deletes at a time. */
 const SWEEP_KEYS = 40;
+
+const EXPIRED_IN_STORE: Ending = {
+  reason: "session-expired",
+  message: "the session's lease ran out in the store, or an operator ended it: open a new session",
+  isAsked: false,
+};
 
 export interface EngineOptions {
   readonly store: Store;
@@ -52,8 +62,10 @@ export interface EngineOptions {
  * goes out, all synchronously. Everything that decides a grant is in the table; losing this object loses no
  * claim, place or token (P6).
  */
-export class Engine implements LockEngine, OpeningHost, Feed {
+export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed {
   readonly serverId: string;
+  /** For the people on call. */
+  readonly administration: Administration;
   readonly limits: Limits;
   readonly table = new LockTable();
   /** All servers that are registered, this one among them once it is. */
@@ -62,6 +74,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   private readonly clock: Clock;
   private readonly entropy: Entropy;
   private readonly telemetry: Telemetry;
+  private readonly statistics: Statistics;
   private readonly committer: Committer;
   private readonly tableBarrier: Barrier;
   private readonly renewals: Renewals;
@@ -89,17 +102,20 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.store = options.store;
     this.clock = options.clock;
     this.entropy = options.entropy;
-    this.telemetry = options.telemetry;
+    const history = new History(() => options.clock.wallMs());
+    this.statistics = new Statistics(options.clock, () => this.counts());
+    this.telemetry = fanOut(options.telemetry, history, this.statistics);
+    this.administration = new Administration(this, options.store, history, this.statistics);
     this.limits = options.limits;
     this.serverId = options.serverId;
-    this.committer = new Committer(options.store, options.clock, options.telemetry);
+    this.committer = new Committer(options.store, options.clock, this.telemetry);
     this.tableBarrier = new Barrier(this.table, options.store, options.clock, (seen, answered) =>
       this.fail(
         `etcd is at revision ${answered}, but this server has seen ${seen}: it was restored from a backup or replaced. ` +
           "Fencing tokens may repeat; restart the servers once you know that no client relies on newer ones",
       ),
     );
-    this.deadlines = new Deadlines(options.clock, options.telemetry);
+    this.deadlines = new Deadlines(options.clock, this.telemetry);
     this.deadlocks = new Deadlocks({
       table: this.table,
       after: (delayMs, then) => this.after(delayMs, then),
@@ -107,7 +123,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
       barrier: (then) => this.barrier(then),
       deny: ({ victim, message }) => this.sessions.get(victim.sessionId)?.breakDeadlock(victim, message),
     });
-    this.renewals = new Renewals(this, options.store, options.telemetry, () => this.tableBarrier.provenAtMs);
+    this.renewals = new Renewals(this, options.store, this.telemetry, () => this.tableBarrier.provenAtMs);
     this.notices = new PositionNotices(this.table, options.clock, (id) => this.sessions.get(id));
     this.watches = new LockWatches(this.table);
     this.registration = new Registration(this, options.store, options.clock);
@@ -119,6 +135,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     this.started = ready;
     this.store.follow(this);
     this.proveRegularly();
+    this.statistics.start(() => this.halted);
   }
 
   /** Tells the other servers of this one, for as long as it runs. To be called once, when clients can reach it. */
@@ -206,8 +223,10 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     const { session } = state;
     session.stream = undefined;
     // With KEEP a half-close may be a proxy's, or late: only `close` ends the session (DESIGN 4.8).
-    if (session.record.onDisconnect === "release")
-      session.end("closed-by-client", how === "half-closed" ? "the client half-closed the stream" : "the stream broke");
+    if (session.record.onDisconnect === "release") {
+      if (how === "half-closed") session.end("closed-by-client", "the client half-closed the stream", true);
+      else session.end("closed-by-client", "the stream broke");
+    }
   }
 
   drain(leaveWithinMs: number): void {
@@ -228,20 +247,20 @@ export class Engine implements LockEngine, OpeningHost, Feed {
 
   getLock(name: string, limit: number, done: (answer: Answer<LockView>) => void): void {
     const limits = { holders: limit, waiters: limit, values: true };
-    this.whenCurrent(done, () => viewLock(name, this.table, limits));
+    this.whenCurrent(done, () => ({ kind: "ok", value: viewLock(name, this.table, limits) }));
   }
 
   listLocks(query: LockQuery, done: (answer: Answer<LockPage>) => void): void {
-    this.whenCurrent(done, () => listLocks(this.table, query));
+    this.whenCurrent(done, () => ({ kind: "ok", value: listLocks(this.table, query) }));
   }
 
   checkToken(name: string, token: bigint, done: (answer: Answer<TokenView>) => void): void {
-    this.whenCurrent(done, () => findToken(this.table, name, token));
+    this.whenCurrent(done, () => ({ kind: "ok", value: findToken(this.table, name, token) }));
   }
 
-  private whenCurrent<Value>(done: (answer: Answer<Value>) => void, read: () => Value): void {
+  whenCurrent<Value>(done: (answer: Answer<Value>) => void, read: () => Answer<Value>): void {
     this.barrier((current) => {
-      if (current) return done({ kind: "ok", value: read() });
+      if (current) return done(read());
       const message = "the store does not answer, so this cannot be known now: try again later";
       done({ kind: "failed", reason: "store-unavailable", message });
     });
@@ -259,6 +278,22 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     if (problem === "" && age === Number.POSITIVE_INFINITY) problem = "the store has not answered yet";
     if (problem === "" && age > 3000) problem = `the store has not answered for ${Math.round(age / 1000)} s`;
     return { serving: problem === "", problem };
+  }
+
+  get isDraining(): boolean {
+    return this.draining || this.stopping;
+  }
+
+  get lagMs(): number {
+    return this.tableBarrier.lagMs;
+  }
+
+  get provenAtMs(): number {
+    return this.tableBarrier.provenAtMs;
+  }
+
+  ownSession(id: string): Session | undefined {
+    return this.sessions.get(id);
   }
 
   /** How many there are, for metrics. */
@@ -386,7 +421,7 @@ export class Engine implements LockEngine, OpeningHost, Feed {
     const queued = link.state.at === "opening" ? link.state.queued : [];
     const { ttlMs, liveness, attempt } = session.record;
     link.state = { at: "open", session };
-    this.note({ kind: "session.opened", resumed: attempt > 0n });
+    this.note({ kind: "session.opened", session, resumed: attempt > 0n });
     link.stream.send({
       kind: "opened",
       sessionId: session.id,
@@ -492,12 +527,9 @@ export class Engine implements LockEngine, OpeningHost, Feed {
   }
 
   private sessionEnded(session: Session): void {
-    const { reason, message } = session.ending ?? {
-      reason: "session-expired",
-      message: "the session's lease ran out in the store, or an operator ended it: open a new session",
-    };
-    this.note({ kind: "session.ended", reason });
-    this.detach(session, reason, message);
+    const ending = session.ending ?? EXPIRED_IN_STORE;
+    session.noteEnded(ending);
+    this.detach(session, ending.reason, ending.message);
     this.sweep(session);
   }
 

@@ -11,6 +11,8 @@ const NOT_LOOKED_AT = new Set([
   "watches",
   "previous",
   "servers",
+  "history",
+  "samples",
 ]);
 
 /** What an engine still keeps when nobody uses it any more: each is a leak. */

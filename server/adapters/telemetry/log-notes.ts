@@ -12,19 +12,28 @@ export function logNotes(log: Log, nowMs: () => number): Telemetry {
   const warned = new Map<string, { atMs: number; leftOut: number }>();
   return {
     note(note) {
-      const { kind, ...fields } = note;
+      const { kind } = note;
       const level = levelOf(note);
       if (!log.has(level)) return;
-      if (level !== "warn") return log.event(level, kind, fields as LogFields);
+      if (level !== "warn") return log.event(level, kind, fieldsOf(note));
       const last = warned.get(kind);
       if (last !== undefined && nowMs() - last.atMs < REPEAT_AFTER_MS) {
         last.leftOut++;
         return;
       }
       warned.set(kind, { atMs: nowMs(), leftOut: 0 });
-      log.event(level, kind, { ...(fields as LogFields), leftOut: last?.leftOut || undefined });
+      log.event(level, kind, { ...fieldsOf(note), leftOut: last?.leftOut || undefined });
     },
   };
+}
+
+/** What a note says, with names and ids in the place of what it points to. */
+function fieldsOf(note: EngineNote): LogFields {
+  const { kind: _, ...told } = note;
+  const { session, claim, ...fields } = told as typeof told & Partial<Extract<EngineNote, { kind: "claim.granted" }>>;
+  if (session === undefined) return fields as LogFields;
+  const about = claim && { lock: claim.request.locks.map(({ name }) => name).join(" "), claim: claim.id };
+  return { ...about, session: session.id, ...(fields as LogFields) };
 }
 
 function levelOf(note: EngineNote): LogLevel {
@@ -34,11 +43,14 @@ function levelOf(note: EngineNote): LogLevel {
       return "info";
     case "server.registered":
       return note.again ? "warn" : "info";
+    case "claim.waiting":
     case "claim.granted":
     case "claim.denied":
     case "claim.released":
     case "claim.lost":
       return "debug";
+    case "deadlock.found":
+      return "info";
     case "store.committed":
       return note.outcome === "decided" ? "debug" : "warn";
     case "lease.renewed":

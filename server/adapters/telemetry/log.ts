@@ -35,13 +35,23 @@ export class Log {
     const time = new Date(wallMs()).toISOString();
     const present = Object.entries(fields).filter(([, value]) => value !== undefined);
     const values = present.map(([key, value]) => [snakeCase(key), typeof value === "bigint" ? String(value) : value]);
-    if (format === "json") write(`${JSON.stringify({ time, level, event: name, ...Object.fromEntries(values) })}\n`);
+    if (format === "json")
+      write(`${escapedJson(JSON.stringify({ time, level, event: name, ...Object.fromEntries(values) }))}\n`);
     else
       write(`${[time, level.padEnd(5), name, ...values.map(([key, value]) => `${key}=${shown(value)}`)].join(" ")}\n`);
   }
 }
 
 const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** JSON may hold what a terminal or a viewer of logs acts on: written as JSON's own escapes, it means the same. */
+const escapedJson = (json: string): string =>
+  json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (one) =>
+    one
+      .split("")
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
 
 /** A value on one line: quoted if it needs to be, without anything that a terminal would act on. */
 function shown(value: unknown): string {

@@ -69,6 +69,7 @@ function recorder(meter: Meter): (note: EngineNote) => void {
   const denials = counter("denials", "Claims denied, by reason");
   const losses = counter("losses", "Held claims that ended without their client asking, by reason");
   const releases = counter("releases", "Claims given up by their clients");
+  const deadlocks = counter("deadlocks", "Circles of threads of control that were found");
   const acquireTime = seconds("acquire_seconds", "From the command to the grant");
   const opened = counter("sessions_opened", "Sessions opened here, new or resumed");
   const ended = counter("sessions_ended", "Sessions that ended here, by reason");
@@ -95,6 +96,10 @@ function recorder(meter: Meter): (note: EngineNote) => void {
         return;
       case "claim.denied":
         return denials.add(1, { reason: note.reason });
+      case "claim.waiting":
+        return;
+      case "deadlock.found":
+        return deadlocks.add(1);
       case "claim.lost":
         return losses.add(1, { reason: note.reason });
       case "claim.released":

@@ -3,6 +3,7 @@ import { Log, type LogLevel } from "../../../server/adapters/telemetry/log.ts";
 import { logNotes } from "../../../server/adapters/telemetry/log-notes.ts";
 import { type Metrics, startMetrics } from "../../../server/adapters/telemetry/metrics.ts";
 import type { EngineNote } from "../../../server/ports/telemetry.ts";
+import { noted } from "../../support/notes.ts";
 
 function logTo(lines: string[], level: LogLevel = "debug", format: "text" | "json" = "text"): Log {
   return new Log({ level, format, write: (line) => lines.push(line), wallMs: () => Date.UTC(2026, 0, 2, 3, 4, 5, 6) });
@@ -37,6 +38,24 @@ describe("the log", () => {
     expect(lines[0]).toMatch(/ lock="a\\nerror engine.failed \\u001b\[2J\\u\{202e\}\\u\{9b\}" other="two words"\n$/);
   });
 
+  it("lets nobody speak to the terminal through JSON, which means the same all the same", () => {
+    const lines: string[] = [];
+    const lock = 'a"\u202e\u009b\u2028\u{e0001}\ud800é😀';
+    logTo(lines, "debug", "json").event("info", "x", { lock });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
+    expect(lines[0]).not.toMatch(/[\u0000-\u0009\u007f-\u009f\p{Cf}\p{Zl}]/u);
+    expect(lines[0]).toContain("é😀");
+    expect(JSON.parse(lines[0]!)).toMatchObject({ lock });
+  });
+
+  it("names lock, claim and session of what happened to a claim, and no payload", () => {
+    const lines: string[] = [];
+    logNotes(logTo(lines), () => 0).note(noted.granted({ locks: ["a", "b c"], waitedMs: 3, purpose: "secret" }));
+    expect(lines[0]?.slice(31).trim()).toBe(
+      'claim.granted lock="a b c" claim=1 session=session1 token=7 mode=exclusive waited_ms=3 reentered=false',
+    );
+  });
+
   it("leaves out what is below its level", () => {
     const lines: string[] = [];
     const log = logTo(lines, "warn");
@@ -67,15 +86,16 @@ describe("the metrics", () => {
 
   it("count and time what happened", async () => {
     await withMetrics(async (metrics) => {
+      const { session } = noted.lost();
       const notes: readonly EngineNote[] = [
-        { kind: "session.opened", resumed: false },
-        { kind: "claim.granted", mode: "exclusive", waitedMs: 3, reentered: false },
-        { kind: "claim.granted", mode: "exclusive", waitedMs: 30, reentered: false },
-        { kind: "claim.granted", mode: "exclusive", waitedMs: 0, reentered: true },
-        { kind: "claim.denied", reason: "busy", waitedMs: 0 },
-        { kind: "claim.released" },
-        { kind: "claim.lost", reason: "session-expired" },
-        { kind: "session.ended", reason: "closed-by-client" },
+        { kind: "session.opened", session, resumed: false },
+        noted.granted({ waitedMs: 3 }),
+        noted.granted({ waitedMs: 30 }),
+        { ...noted.granted(), reentered: true },
+        noted.denied("busy"),
+        noted.released({ heldMs: 5 }),
+        noted.lost({ heldMs: 5 }),
+        { kind: "session.ended", session, reason: "closed-by-client", message: "" },
         { kind: "store.committed", operations: 7, tookMs: 4, outcome: "decided" },
         { kind: "lease.renewed", outcome: "renewed", tookMs: 2 },
         { kind: "table.resynced", revision: 9, why: "gap" },

@@ -1,0 +1,143 @@
+import type { LockTable } from "../core/lock-table.ts";
+import type { ServerTable } from "../core/server-table.ts";
+import type { Session } from "../core/session.ts";
+import { viewWaits, type WaitGraphView } from "../core/wait-view.ts";
+import type { Store } from "../ports/store.ts";
+import type {
+  AdminEngine,
+  EngineState,
+  ServerView,
+  SessionDetails,
+  SessionPage,
+  SessionQuery,
+  SessionView,
+} from "./admin-engine.ts";
+import type { History, HistoryPage, HistoryQuery } from "./history.ts";
+import type { Answer } from "./lock-engine.ts";
+import type { Statistics, StatisticsWatch } from "./statistics.ts";
+
+/** What it needs of the engine. */
+export interface AdministrationHost {
+  readonly serverId: string;
+  readonly table: LockTable;
+  readonly servers: ServerTable;
+  readonly isDraining: boolean;
+  nowMs(): number;
+  /** The session with this id, if this server has it. */
+  ownSession(id: string): Session | undefined;
+  /** Answers with what is read from a table no older than this call, or says that the store does not answer. */
+  whenCurrent<Value>(done: (answer: Answer<Value>) => void, read: () => Answer<Value>): void;
+  health(): { readonly problem: string };
+  counts(): { locks: number; held: number; waiting: number; sessions: number; ownSessions: number; revision: number };
+  readonly lagMs: number;
+  readonly provenAtMs: number;
+}
+
+/** A key that nobody writes: to delete it is a write for the store, and changes nothing. */
+const NOBODYS_KEY = "server/check";
+
+/** Answers the people on call: from the table, from what is remembered, and from the store's own word. */
+export class Administration implements AdminEngine {
+  readonly serverId: string;
+  private readonly host: AdministrationHost;
+  private readonly store: Store;
+  private readonly history: History;
+  private readonly statistics: Statistics;
+
+  constructor(host: AdministrationHost, store: Store, history: History, statistics: Statistics) {
+    this.serverId = host.serverId;
+    this.host = host;
+    this.store = store;
+    this.history = history;
+    this.statistics = statistics;
+  }
+
+  listSessions({ after, pageSize }: SessionQuery, done: (answer: Answer<SessionPage>) => void): void {
+    this.host.whenCurrent(done, () => {
+      const ids: string[] = [];
+      for (const id of this.host.table.sessions.keys()) {
+        if (id > after) ids.push(id);
+        if (ids.length >= 4 * pageSize + 1000) keepFirst(ids, pageSize + 1);
+      }
+      keepFirst(ids, pageSize + 1);
+      const sessions = ids.slice(0, pageSize).map((id) => this.view(id) as SessionView);
+      return { kind: "ok", value: { sessions, more: ids.length > pageSize } };
+    });
+  }
+
+  getSession(sessionId: string, done: (answer: Answer<SessionDetails>) => void): void {
+    this.host.whenCurrent(done, () => {
+      const session = this.view(sessionId);
+      if (session === undefined) return noSession(sessionId);
+      const claims = this.host.table.claimsOfSession(sessionId).map((claim) => ({
+        claimId: claim.id,
+        held: claim.held,
+        locks: claim.seats.map(({ spec }) => ({ name: spec.name, token: claim.held ? claim.token : 0n })),
+      }));
+      return { kind: "ok", value: { session, claims } };
+    });
+  }
+
+  waitGraph(prefix: string, maxNodes: number, done: (answer: Answer<WaitGraphView>) => void): void {
+    this.host.whenCurrent(done, () => ({ kind: "ok", value: viewWaits(this.host.table, prefix, maxNodes) }));
+  }
+
+  state(): EngineState {
+    const { host } = this;
+    const { ownSessions, ...counts } = host.counts();
+    const agoMs = host.nowMs() - host.provenAtMs;
+    return {
+      ...counts,
+      problem: host.health().problem,
+      draining: host.isDraining,
+      servers: this.servers(),
+      ownSessionCount: ownSessions,
+      lagMs: host.lagMs,
+      provenAgoMs: agoMs === Number.POSITIVE_INFINITY ? undefined : agoMs,
+    };
+  }
+
+  checkStore(done: (tookMs: number | undefined) => void): void {
+    const sentAtMs = this.host.nowMs();
+    const check = { guards: [], writes: [{ kind: "delete", key: NOBODYS_KEY }] } as const;
+    this.store.commit([check], ({ kind }) => done(kind === "decided" ? this.host.nowMs() - sentAtMs : undefined));
+  }
+
+  listEvents(query: HistoryQuery): HistoryPage {
+    return this.history.list(query);
+  }
+
+  watchStatistics(ready: () => void): StatisticsWatch {
+    return this.statistics.watch(ready);
+  }
+
+  private view(id: string): SessionView | undefined {
+    const { table } = this.host;
+    const session = table.sessions.get(id);
+    if (session === undefined) return undefined;
+    const { held, waiting } = table.countClaims(id);
+    const own = this.host.ownSession(id);
+    // Its deadline here is later than its client's, by what clocks may differ.
+    const leftMs = own && own.deadlineMs - 50 - own.record.ttlMs * 0.01 - this.host.nowMs();
+    const validForMs = leftMs === undefined ? undefined : Math.max(0, leftMs);
+    return { id, record: session.record, validForMs, heldCount: held, waitingCount: waiting };
+  }
+
+  private servers(): ServerView[] {
+    const counts = new Map<string, number>();
+    for (const { record } of this.host.table.sessions.values())
+      counts.set(record.serverId, (counts.get(record.serverId) ?? 0) + 1);
+    return this.host.servers.list().map(({ id, record }) => ({ id, record, sessionCount: counts.get(id) ?? 0 }));
+  }
+}
+
+const noSession = (id: string): Answer<never> => ({
+  kind: "failed",
+  reason: "not-found",
+  message: `there is no session "${id}": it has ended, or never was`,
+});
+
+function keepFirst(ids: string[], count: number): void {
+  ids.sort();
+  if (ids.length > count) ids.length = count;
+}

@@ -1,0 +1,57 @@
+import type { NotedClaim, NotedSession } from "../../server/core/session-host.ts";
+import type { EngineNote } from "../../server/ports/telemetry.ts";
+import { exclusive } from "./key-history.ts";
+import { session as sessionValue } from "./store-calls.ts";
+
+export interface NotedFields {
+  readonly locks?: readonly string[];
+  readonly waitedMs?: number;
+  readonly heldMs?: number;
+  readonly message?: string;
+  readonly sessionId?: string;
+  readonly purpose?: string;
+}
+
+type NoteOf<Kind extends EngineNote["kind"]> = Extract<EngineNote, { kind: Kind }>;
+
+const value = sessionValue();
+if (value.kind !== "session") throw new Error("it is no session");
+const { record } = value;
+
+const about = ({ locks = ["a"], sessionId = "session1", purpose = "" }: NotedFields) => ({
+  session: { id: sessionId, record } satisfies NotedSession,
+  claim: { id: 1n, request: { locks: locks.map(exclusive), reentryId: "", purpose } } satisfies NotedClaim,
+});
+
+/** Notes as the engine tells them. */
+export const noted = {
+  granted: (fields: NotedFields = {}): NoteOf<"claim.granted"> => ({
+    kind: "claim.granted",
+    ...about(fields),
+    token: 7n,
+    mode: "exclusive",
+    waitedMs: fields.waitedMs ?? 0,
+    reentered: false,
+  }),
+  denied: (reason: NoteOf<"claim.denied">["reason"], fields: NotedFields = {}): NoteOf<"claim.denied"> => ({
+    kind: "claim.denied",
+    ...about(fields),
+    reason,
+    message: fields.message ?? "",
+    waitedMs: fields.waitedMs ?? 0,
+  }),
+  released: (fields: NotedFields = {}): NoteOf<"claim.released"> => ({
+    kind: "claim.released",
+    ...about(fields),
+    token: 7n,
+    heldMs: fields.heldMs,
+  }),
+  lost: (fields: NotedFields = {}): NoteOf<"claim.lost"> => ({
+    kind: "claim.lost",
+    ...about(fields),
+    token: 7n,
+    reason: "session-expired",
+    message: fields.message ?? "",
+    heldMs: fields.heldMs,
+  }),
+};
