@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
-import { openEtcdStore } from "./adapters/etcd/index.ts";
+import { type EtcdStore, openEtcdStore } from "./adapters/etcd/index.ts";
 import { startGrpcServer } from "./adapters/grpc/server.ts";
 import { startHttpServer } from "./adapters/http/server.ts";
+import { watchEventLoop } from "./adapters/telemetry/event-loop.ts";
 import { Log } from "./adapters/telemetry/log.ts";
 import { logNotes } from "./adapters/telemetry/log-notes.ts";
 import { METRICS_CONTENT_TYPE, startMetrics } from "./adapters/telemetry/metrics.ts";
@@ -12,7 +13,6 @@ import type { Config } from "./config.ts";
 import { Engine } from "./engine/engine.ts";
 import { systemEntropy } from "./entropy.ts";
 import { type OwnEtcd, startOwnEtcd } from "./own-etcd.ts";
-import type { Store } from "./ports/store.ts";
 import { formatAddress, isLoopback } from "./setting-values.ts";
 import { listenToStopSignals } from "./stop-signals.ts";
 
@@ -81,8 +81,8 @@ class Run {
     });
     await this.startEngine(engine);
     const http = await this.serveHttp(engine, metrics.scrape);
-    const { port, address: grpc } = await this.serveGrpc(engine);
-    engine.register({ address: advertisedAddress(this.config, port), version });
+    const { advertised, address: grpc } = await this.serveGrpc(engine, store, version);
+    engine.register({ address: advertised, version });
     this.log.event("info", "server.started", { serverId, grpc, http, etcd });
     process.stdout.write(banner({ version, grpc, http, etcd, grpcHasTls: this.config.tls !== undefined }));
   }
@@ -99,7 +99,7 @@ class Run {
     process.exit(1);
   }
 
-  private async openStore(): Promise<{ store: Store; etcd: string }> {
+  private async openStore(): Promise<{ store: EtcdStore; etcd: string }> {
     const { etcd, prefix } = this.config;
     if (etcd.kind === "embedded") {
       const tellEnd = (how: string) => this.etcdEnded.resolve(`etcd ${how}; the server ends with it: start it again`);
@@ -140,15 +140,28 @@ class Run {
     return `${needsTls ? "https" : "http"}://${formatAddress({ ...address, port: server.port })}`;
   }
 
-  private async serveGrpc(engine: Engine): Promise<{ port: number; address: string }> {
+  private async serveGrpc(
+    engine: Engine,
+    store: EtcdStore,
+    version: string,
+  ): Promise<{ advertised: string; address: string }> {
     const { grpcAddress: address, tls, insecure, limits, log } = { ...this.config, log: this.log };
     const { maxTtlMs } = limits;
-    const server = await startGrpcServer({ engine, address, tls, insecure, limits: { maxTtlMs }, log }).catch(
+    const eventLoop = this.parts.use(watchEventLoop());
+    const self = { address: "", version, startedAtMs: this.clock.wallMs(), draining: false };
+    const admin = {
+      engine: engine.administration,
+      storeStatus: () => store.status(),
+      self: () => self,
+      eventLoopDelayMs: () => eventLoop.worstMs(),
+    };
+    const server = await startGrpcServer({ engine, admin, address, tls, insecure, limits: { maxTtlMs }, log }).catch(
       (error: Error) => refuse("--grpc-address", error),
     );
+    self.address = advertisedAddress(this.config, server.port);
     this.parts.defer(() => server.stop(this.config.drainMs));
     this.stopServing = () => void server.stop(0);
-    return { port: server.port, address: formatAddress({ ...address, port: server.port }) };
+    return { advertised: self.address, address: formatAddress({ ...address, port: server.port }) };
   }
 
   private onFault({ message }: Error): void {

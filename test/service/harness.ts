@@ -25,6 +25,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from "../../server/gen/holdfast/v1/lock_service.ts";
+import { fakeAdmin } from "../support/fake-admin.ts";
 import { FakeEngine } from "../support/fake-engine.ts";
 
 /** A server on loopback with a scripted engine, and a client of it. */
@@ -47,6 +48,7 @@ export class TestServer implements AsyncDisposable {
     const logged: TestServer["logged"] = [];
     const server = await startGrpcServer({
       engine,
+      admin: fakeAdmin(),
       address: { host: "127.0.0.1", port: 0 },
       limits,
       log: { event: (level, name, fields = {}) => logged.push({ level, name, fields }) },

@@ -12,13 +12,20 @@ import {
   LockServiceClient,
 } from "../../server/gen/holdfast/v1/lock_service.ts";
 import { newAuthority } from "../support/certificates.ts";
+import { fakeAdmin } from "../support/fake-admin.ts";
 import { FakeEngine } from "../support/fake-engine.ts";
 import { ask, detailsOf, endingOf, lockView, open, TestServer } from "./harness.ts";
 
 const loopback = { host: "127.0.0.1", port: 0 };
 
 const startServer = (options: Partial<GrpcServerOptions>) =>
-  startGrpcServer({ engine: new FakeEngine(), address: loopback, log: { event: () => undefined }, ...options });
+  startGrpcServer({
+    engine: new FakeEngine(),
+    admin: fakeAdmin(),
+    address: loopback,
+    log: { event: () => undefined },
+    ...options,
+  });
 
 /** Why a server does not start. */
 async function refusal(options: Partial<GrpcServerOptions>): Promise<ListenError> {

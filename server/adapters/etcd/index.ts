@@ -2,17 +2,17 @@ import type { Snapshot } from "../../core/entry.ts";
 import type { CommitOutcome, Operation } from "../../core/operation.ts";
 import { KVService, RangeRequest } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
 import type { Feed, LeaseOutcome, RenewOutcome, RevisionOutcome, Store } from "../../ports/store.ts";
+import type { StoreStatus } from "../../ports/store-status.ts";
 import { checkEtcd, startProblem } from "./check.ts";
 import { type EtcdAddress, EtcdClient } from "./client.ts";
 import { Keyspace } from "./keyspace.ts";
 import { Leases } from "./leases.ts";
 import { readSnapshot } from "./snapshot.ts";
-import { type EtcdStatus, readStatus } from "./status.ts";
+import { readStatus } from "./status.ts";
 import { Transactions } from "./transactions.ts";
 import { Watch } from "./watch.ts";
 
 export type { EtcdAddress } from "./client.ts";
-export type { EtcdMember, EtcdStatus } from "./status.ts";
 export { StoreError, type StoreErrorReason } from "./store-error.ts";
 
 export interface EtcdStoreOptions extends EtcdAddress {
@@ -45,7 +45,7 @@ export type StoreTrouble = "watch.broken" | "watch.compacted" | "renewals.broken
 /** The store on a real etcd. */
 export interface EtcdStore extends Store, AsyncDisposable {
   /** Asks all members how they are. Takes up to 4 s, and never fails. */
-  status(): Promise<EtcdStatus>;
+  status(): Promise<StoreStatus>;
   /**
    * Ends it: the feed falls silent, the leases that wait to be revoked are, what is then still owed is answered as
    * unknown or unavailable, connections and timers go. Nothing may be called after. Harmless to repeat.
@@ -159,7 +159,7 @@ class OpenStore implements EtcdStore {
     });
   }
 
-  status(): Promise<EtcdStatus> {
+  status(): Promise<StoreStatus> {
     return readStatus(this.options);
   }
 

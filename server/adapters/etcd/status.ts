@@ -7,39 +7,13 @@ import {
   type Member,
   type StatusResponse,
 } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
+import type { StoreMember, StoreStatus } from "../../ports/store-status.ts";
 import { type EtcdAddress, EtcdClient, type UnaryMethod } from "./client.ts";
-
-/** The members of an etcd cluster, as far as they can be asked. */
-export interface EtcdStatus {
-  /** 0n: no member answers. */
-  readonly clusterId: bigint;
-  /** The size that the database may reach; 0: unknown. */
-  readonly quotaBytes: number;
-  /** In order of ids. */
-  readonly members: readonly EtcdMember[];
-}
-
-export interface EtcdMember {
-  readonly id: bigint;
-  readonly name: string;
-  /** What the member raised: "NOSPACE" or "CORRUPT". */
-  readonly alarms: readonly string[];
-  /** What it says of itself; `undefined`: it does not answer, or none of our endpoints is its. */
-  readonly answer:
-    | {
-        readonly endpoint: string;
-        readonly version: string;
-        readonly isLeader: boolean;
-        readonly databaseBytes: number;
-        readonly databaseInUseBytes: number;
-      }
-    | undefined;
-}
 
 const TIMEOUT_MS = 2_000;
 
 /** Asks each endpoint by itself, over a connection of its own. Resolves within 4 s with what is known by then. */
-export async function readStatus(address: EtcdAddress): Promise<EtcdStatus> {
+export async function readStatus(address: EtcdAddress): Promise<StoreStatus> {
   const asked = await Promise.all(address.endpoints.map((endpoint) => askEndpoint(address, endpoint)));
   const answers = asked.filter((answer) => answer !== undefined);
   const { members = [], alarms = [] } = answers[0] ?? {};
@@ -77,7 +51,7 @@ async function askEndpoint(address: EtcdAddress, endpoint: string): Promise<Endp
   }
 }
 
-function described(member: Member, alarms: readonly AlarmMember[], answers: readonly EndpointAnswer[]): EtcdMember {
+function described(member: Member, alarms: readonly AlarmMember[], answers: readonly EndpointAnswer[]): StoreMember {
   const answer = answers.find(({ status }) => status.header?.memberId === member.ID);
   return {
     id: member.ID,

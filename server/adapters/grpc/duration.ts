@@ -16,3 +16,10 @@ export function writeDuration(ms: number): Duration {
   const whole = Math.max(0, Math.floor(ms));
   return { seconds: BigInt(Math.floor(whole / 1000)), nanos: (whole % 1000) * 1e6 };
 }
+
+/** Milliseconds to the nanosecond: of what was measured. */
+export function writeExactDuration(ms: number): Duration {
+  const ns = Math.max(0, Math.round(ms * 1e6));
+  const seconds = Math.floor(ns / 1e9);
+  return { seconds: BigInt(seconds), nanos: ns - seconds * 1e9 };
+}

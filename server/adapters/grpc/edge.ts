@@ -1,7 +1,10 @@
+import type { ServerRecord } from "../../core/records.ts";
+import type { AdminEngine } from "../../engine/admin-engine.ts";
 import type { LockEngine } from "../../engine/lock-engine.ts";
 import type { GrpcLimits } from "./limits.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import type { Pings } from "./pings.ts";
+import type { StoreMonitor } from "./store-monitor.ts";
 import type { Turn } from "./turn.ts";
 
 /** Where what happened is written, for who runs the server: past tense, with fields, no payloads. */
@@ -9,9 +12,20 @@ export interface EdgeLog {
   event(level: "info" | "warn" | "error", name: string, fields?: Readonly<Record<string, string | number>>): void;
 }
 
+/** What the calls for people on call need. */
+export interface AdminEdge {
+  readonly engine: AdminEngine;
+  readonly store: StoreMonitor;
+  /** What to say of this server while it is not registered. */
+  readonly self: () => ServerRecord;
+  /** The longest that the event loop was late lately, in milliseconds. */
+  readonly eventLoopDelayMs: () => number;
+}
+
 /** What all calls of one server share. */
 export interface Edge {
   readonly engine: LockEngine;
+  readonly admin: AdminEdge;
   readonly limits: GrpcLimits;
   readonly log: EdgeLog;
   readonly turn: Turn;

@@ -34,7 +34,8 @@ export function toOpened(event: Event<"opened">): Opened {
   };
 }
 
-function toSessionClaim({ claimId, held, locks }: SessionClaim): WireSessionClaim {
+/** A claim as the list of its session's claims has it. */
+export function toSessionClaim({ claimId, held, locks }: SessionClaim): WireSessionClaim {
   return { claimId, state: held ? ClaimState.HELD : ClaimState.WAITING, locks: locks.map(toGrantedLock) };
 }
 

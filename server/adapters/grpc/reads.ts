@@ -19,7 +19,7 @@ const DEFAULT_COUNT = 100;
 const MAX_COUNT = 1_000;
 const LISTED_HOLDERS = 10;
 /** The size at which a page ends early: clients read no more than 4 MiB unless told to. */
-const PAGE_BYTES = 1_048_576;
+export const PAGE_BYTES = 1_048_576;
 
 /** One lock, its holders and its waiters. */
 export const getLock: Read<GetLockRequest> = ({ engine }, { name, maxClaims }, reply) => {
@@ -49,7 +49,8 @@ export const checkToken: Read<CheckTokenRequest> = ({ engine }, { name, fencingT
   engine.checkToken(name, fencingToken, (answer) => reply.answer(answer, name, encodeToken));
 };
 
-const countOf = (asked: number): number => (asked === 0 ? DEFAULT_COUNT : Math.min(asked, MAX_COUNT));
+/** How many things to put on a page of which so many were asked for. */
+export const countOf = (asked: number): number => (asked === 0 ? DEFAULT_COUNT : Math.min(asked, MAX_COUNT));
 
 const states: ReadonlyMap<number, LockQuery["state"]> = new Map<number, LockQuery["state"]>([
   [LockState.UNSPECIFIED, undefined],

@@ -1,16 +1,25 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { LockEngine } from "../../engine/lock-engine.ts";
-import type { Edge, EdgeLog } from "./edge.ts";
+import type { StoreStatus } from "../../ports/store-status.ts";
+import type { AdminEdge, Edge, EdgeLog } from "./edge.ts";
 import { Health } from "./health.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
 import { type ListenAddress, ListenError, Listener } from "./listener.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Pings } from "./pings.ts";
 import { registerServices } from "./services.ts";
+import { StoreMonitor } from "./store-monitor.ts";
 import { Turn } from "./turn.ts";
+
+/** What the server is to tell people on call, and by whom. */
+export interface AdminOptions extends Pick<AdminEdge, "engine" | "self" | "eventLoopDelayMs"> {
+  /** Asks the store's members how they are. Never rejects. */
+  readonly storeStatus: () => Promise<StoreStatus>;
+}
 
 export interface GrpcServerOptions {
   readonly engine: LockEngine;
+  readonly admin: AdminOptions;
   readonly address: ListenAddress;
   /** Both in PEM. `undefined`: plain text. */
   readonly tls?: { readonly certificate: Buffer; readonly key: Buffer } | undefined;
@@ -46,7 +55,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   refuseExposed(options);
   const { engine, log, address } = options;
   const limits = { ...defaultGrpcLimits, ...options.limits };
-  const edge = { engine, limits, log, turn: new Turn(), pings: new Pings(engine), calls: new OpenCalls() };
+  const admin = adminEdge(options.admin);
+  const edge = { engine, admin, limits, log, turn: new Turn(), pings: new Pings(engine), calls: new OpenCalls() };
   const health = new Health(engine);
   const server = new Server({
     "grpc.max_receive_message_length": limits.maxMessageBytes,
@@ -63,6 +73,11 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     server.forceShutdown();
     throw error;
   }
+}
+
+function adminEdge({ engine, self, eventLoopDelayMs, storeStatus }: AdminOptions): AdminEdge {
+  const store = new StoreMonitor({ status: storeStatus, check: (done) => engine.checkStore(done) });
+  return { engine, store, self, eventLoopDelayMs };
 }
 
 class RunningServer implements GrpcServer {

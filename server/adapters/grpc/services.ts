@@ -9,7 +9,15 @@ import {
 import { HealthService } from "../../gen/grpc/health/v1/health.ts";
 import { ServerReflectionService } from "../../gen/grpc/reflection/v1/reflection.ts";
 import { ServerReflectionService as ServerReflectionAlphaService } from "../../gen/grpc/reflection/v1alpha/reflection.ts";
-import { AdminServiceService } from "../../gen/holdfast/v1/admin_service.ts";
+import {
+  AdminServiceService,
+  GetSessionRequest,
+  GetStatusRequest,
+  GetWaitGraphRequest,
+  ListEventsRequest,
+  ListSessionsRequest,
+  WatchStatisticsRequest,
+} from "../../gen/holdfast/v1/admin_service.ts";
 import {
   CheckTokenRequest,
   GetLockRequest,
@@ -19,7 +27,7 @@ import {
   SessionRequest,
   WatchLocksRequest,
 } from "../../gen/holdfast/v1/lock_service.ts";
-import { adminService } from "./admin.ts";
+import { getSession, getStatus, getWaitGraph, listEvents, listSessions, unimplemented } from "./admin.ts";
 import { Descriptors } from "./descriptors.ts";
 import type { Edge } from "./edge.ts";
 import type { Health } from "./health.ts";
@@ -30,12 +38,13 @@ import { type ReflectionCall, reflect } from "./reflection.ts";
 import { handleRead } from "./reply.ts";
 import { type EncodedSession, handleSession } from "./session.ts";
 import { type EncodedWatch, handleWatchLocks } from "./watch.ts";
+import { type EncodedStatistics, handleWatchStatistics } from "./watch-statistics.ts";
 
 /** Registers everything that the server exposes; nothing is registered elsewhere. */
 export function registerServices(server: Server, edge: Edge, health: Health): void {
   const services: (readonly [ServiceDefinition, UntypedServiceImplementation])[] = [
     [lockService, lockHandlers(edge)],
-    [AdminServiceService, adminService],
+    [adminService, adminHandlers(edge)],
     [HealthService, health.service],
     [getChannelzServiceDefinition(), getChannelzHandlers()],
     [ServerReflectionService, { serverReflectionInfo: (call: ReflectionCall) => reflect(call, names, descriptors) }],
@@ -64,6 +73,26 @@ const lockService = {
   checkToken: { ...LockServiceService.checkToken, ...encoded(receive(CheckTokenRequest, "CheckTokenRequest")) },
 } satisfies Record<keyof typeof LockServiceService, unknown>;
 
+/** `AdminService` likewise. */
+const adminService = {
+  ...AdminServiceService,
+  listSessions: {
+    ...AdminServiceService.listSessions,
+    ...encoded(receive(ListSessionsRequest, "ListSessionsRequest")),
+  },
+  getSession: { ...AdminServiceService.getSession, ...encoded(receive(GetSessionRequest, "GetSessionRequest")) },
+  getStatus: { ...AdminServiceService.getStatus, ...encoded(receive(GetStatusRequest, "GetStatusRequest")) },
+  listEvents: { ...AdminServiceService.listEvents, ...encoded(receive(ListEventsRequest, "ListEventsRequest")) },
+  getWaitGraph: {
+    ...AdminServiceService.getWaitGraph,
+    ...encoded(receive(GetWaitGraphRequest, "GetWaitGraphRequest")),
+  },
+  watchStatistics: {
+    ...AdminServiceService.watchStatistics,
+    ...encoded(receive(WatchStatisticsRequest, "WatchStatisticsRequest")),
+  },
+} satisfies Record<keyof typeof AdminServiceService, unknown>;
+
 function encoded<Request>(requestDeserialize: (bytes: Buffer) => Request) {
   return { requestDeserialize, responseSerialize: (bytes: Buffer): Buffer => bytes };
 }
@@ -77,4 +106,18 @@ function lockHandlers(edge: Edge): UntypedServiceImplementation {
     watchLocks: (call: EncodedWatch) => handleWatchLocks(edge, call),
     checkToken: handleRead(edge, checkToken),
   } satisfies Record<keyof typeof lockService, unknown>;
+}
+
+function adminHandlers(edge: Edge): UntypedServiceImplementation {
+  return {
+    listSessions: handleRead(edge, listSessions),
+    getSession: handleRead(edge, getSession),
+    closeSession: unimplemented("closeSession"),
+    releaseLock: unimplemented("releaseLock"),
+    getStatus: handleRead(edge, getStatus),
+    drainServer: unimplemented("drainServer"),
+    listEvents: handleRead(edge, listEvents),
+    getWaitGraph: handleRead(edge, getWaitGraph),
+    watchStatistics: (call: EncodedStatistics) => handleWatchStatistics(edge, call),
+  } satisfies Record<keyof typeof adminService, unknown>;
 }

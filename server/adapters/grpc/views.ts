@@ -58,6 +58,6 @@ const asBuffer = (bytes: Uint8Array): Buffer =>
   bytes.length === 0 ? NO_BYTES : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** A server wrote it by its own clock, which may be anything; nothing is decided by it. */
-function toDate(ms: number | undefined): Date | undefined {
+export function toDate(ms: number | undefined): Date | undefined {
   return ms !== undefined && ms >= 0 && ms <= MAX_DATE_MS ? new Date(ms) : undefined;
 }

@@ -240,7 +240,24 @@ export interface GetStatusResponse {
     | StoreStatus
     | undefined;
   /** table is the state of this server's lock table. */
-  table: TableStatus | undefined;
+  table:
+    | TableStatus
+    | undefined;
+  /** problem is why this server does not serve now, in words. Empty: it serves. */
+  problem: string;
+  /** answered_at is when this was answered, by the wall clock of the server. For people. */
+  answeredAt:
+    | Date
+    | undefined;
+  /**
+   * uptime is how long this run of the server has lasted until it answered, by its monotonic clock. Two
+   * answers tell how fast that clock runs: holders are safe while it and theirs agree within 1 %.
+   */
+  uptime:
+    | Duration
+    | undefined;
+  /** event_loop_delay is the longest that this server was late to do what was due, in about the last 10 s. */
+  eventLoopDelay: Duration | undefined;
 }
 
 /** ServerStatus is one Holdfast server. */
@@ -269,8 +286,13 @@ export interface StoreStatus {
   quotaBytes: bigint;
   /** cluster_id is etcd's id of the cluster. It changes when it is restored from a backup. */
   clusterId: bigint;
-  /** answering is whether the latest write of this server's own check was committed in time. */
+  /**
+   * answering is whether the latest write of this server's own check was committed in time. It is checked
+   * when somebody asks, at most once a second.
+   */
   answering: boolean;
+  /** commit_latency is how long that write took. Absent: it was not committed. */
+  commitLatency: Duration | undefined;
 }
 
 /** StoreMember is one etcd member. Unless reachable, the rest is what was known last. */
@@ -311,6 +333,8 @@ export interface TableStatus {
   waitingCount: number;
   /** session_count is how many sessions are live. */
   sessionCount: number;
+  /** verified_ago is how long ago the table was last known to be as new as etcd. Absent: never. */
+  verifiedAgo: Duration | undefined;
 }
 
 /** DrainServerRequest names the server to drain. */
@@ -402,7 +426,10 @@ export interface ListEventsResponse {
   serverId: string;
   /** events are newest first. */
   events: Event[];
-  /** oldest_seq is the seq of the oldest event that the server still has. Zero: it has none. */
+  /**
+   * oldest_seq is the seq of the oldest event that the server still has, of any kind. Zero: it has none.
+   * Between it and newest_seq some may be gone.
+   */
   oldestSeq: bigint;
   /** newest_seq is the seq of the newest event of any kind. Zero: there was none yet. */
   newestSeq: bigint;
@@ -470,11 +497,14 @@ export interface GetWaitGraphResponse {
   /** nodes are the threads of control, in no order that means anything. */
   nodes: WaitNode[];
   /**
-   * edges are who waits for whom: for each waiting claim, the claims directly ahead of it that keep it
-   * waiting. Both ends are among nodes.
+   * edges are who waits for whom. The next claim of a lock waits for its holders, of which at most 10 are
+   * given; any other for the nearest one ahead of it that is shown. Both ends are among nodes.
    */
   edges: WaitEdge[];
-  /** omitted_nodes is how many nodes max_nodes cut off. */
+  /**
+   * omitted_nodes is how many claims on contended locks are not shown: those that max_nodes cut off, and those
+   * that did not fit the answer.
+   */
   omittedNodes: number;
 }
 
@@ -492,9 +522,9 @@ export interface WaitNode {
   client:
     | ClientInfo
     | undefined;
-  /** held_locks are the locks it holds, of those that are shown. */
+  /** held_locks are the locks it holds, of those that are shown. At most 50. */
   heldLocks: string[];
-  /** wanted_locks are the locks it waits for. */
+  /** wanted_locks are the locks it waits for. At most 50. */
   wantedLocks: string[];
   /** deadlocked is true if it is on a circle of threads that wait for each other. */
   deadlocked: boolean;
@@ -1319,7 +1349,16 @@ export const GetStatusRequest: MessageFns<GetStatusRequest> = {
 };
 
 function createBaseGetStatusResponse(): GetStatusResponse {
-  return { serverId: "", servers: [], store: undefined, table: undefined };
+  return {
+    serverId: "",
+    servers: [],
+    store: undefined,
+    table: undefined,
+    problem: "",
+    answeredAt: undefined,
+    uptime: undefined,
+    eventLoopDelay: undefined,
+  };
 }
 
 export const GetStatusResponse: MessageFns<GetStatusResponse> = {
@@ -1335,6 +1374,18 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     }
     if (message.table !== undefined) {
       TableStatus.encode(message.table, writer.uint32(34).fork()).join();
+    }
+    if (message.problem !== "") {
+      writer.uint32(42).string(message.problem);
+    }
+    if (message.answeredAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.answeredAt), writer.uint32(50).fork()).join();
+    }
+    if (message.uptime !== undefined) {
+      Duration.encode(message.uptime, writer.uint32(58).fork()).join();
+    }
+    if (message.eventLoopDelay !== undefined) {
+      Duration.encode(message.eventLoopDelay, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1384,6 +1435,38 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
             message.table = TableStatus.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.answeredAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.uptime = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.eventLoopDelay = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1408,6 +1491,18 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
         : [],
       store: isSet(object.store) ? StoreStatus.fromJSON(object.store) : undefined,
       table: isSet(object.table) ? TableStatus.fromJSON(object.table) : undefined,
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+      answeredAt: isSet(object.answeredAt)
+        ? fromJsonTimestamp(object.answeredAt)
+        : isSet(object.answered_at)
+        ? fromJsonTimestamp(object.answered_at)
+        : undefined,
+      uptime: isSet(object.uptime) ? Duration.fromJSON(object.uptime) : undefined,
+      eventLoopDelay: isSet(object.eventLoopDelay)
+        ? Duration.fromJSON(object.eventLoopDelay)
+        : isSet(object.event_loop_delay)
+        ? Duration.fromJSON(object.event_loop_delay)
+        : undefined,
     };
   },
 
@@ -1425,6 +1520,18 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     if (message.table !== undefined) {
       obj.table = TableStatus.toJSON(message.table);
     }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    if (message.answeredAt !== undefined) {
+      obj.answeredAt = message.answeredAt.toISOString();
+    }
+    if (message.uptime !== undefined) {
+      obj.uptime = Duration.toJSON(message.uptime);
+    }
+    if (message.eventLoopDelay !== undefined) {
+      obj.eventLoopDelay = Duration.toJSON(message.eventLoopDelay);
+    }
     return obj;
   },
 
@@ -1440,6 +1547,14 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
       : undefined;
     message.table = (object.table !== undefined && object.table !== null)
       ? TableStatus.fromPartial(object.table)
+      : undefined;
+    message.problem = object.problem ?? "";
+    message.answeredAt = object.answeredAt ?? undefined;
+    message.uptime = (object.uptime !== undefined && object.uptime !== null)
+      ? Duration.fromPartial(object.uptime)
+      : undefined;
+    message.eventLoopDelay = (object.eventLoopDelay !== undefined && object.eventLoopDelay !== null)
+      ? Duration.fromPartial(object.eventLoopDelay)
       : undefined;
     return message;
   },
@@ -1607,7 +1722,7 @@ export const ServerStatus: MessageFns<ServerStatus> = {
 };
 
 function createBaseStoreStatus(): StoreStatus {
-  return { members: [], quotaBytes: 0n, clusterId: 0n, answering: false };
+  return { members: [], quotaBytes: 0n, clusterId: 0n, answering: false, commitLatency: undefined };
 }
 
 export const StoreStatus: MessageFns<StoreStatus> = {
@@ -1629,6 +1744,9 @@ export const StoreStatus: MessageFns<StoreStatus> = {
     }
     if (message.answering !== false) {
       writer.uint32(32).bool(message.answering);
+    }
+    if (message.commitLatency !== undefined) {
+      Duration.encode(message.commitLatency, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1678,6 +1796,14 @@ export const StoreStatus: MessageFns<StoreStatus> = {
             message.answering = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.commitLatency = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1704,6 +1830,11 @@ export const StoreStatus: MessageFns<StoreStatus> = {
         ? BigInt(object.cluster_id)
         : 0n,
       answering: isSet(object.answering) ? globalThis.Boolean(object.answering) : false,
+      commitLatency: isSet(object.commitLatency)
+        ? Duration.fromJSON(object.commitLatency)
+        : isSet(object.commit_latency)
+        ? Duration.fromJSON(object.commit_latency)
+        : undefined,
     };
   },
 
@@ -1721,6 +1852,9 @@ export const StoreStatus: MessageFns<StoreStatus> = {
     if (message.answering !== false) {
       obj.answering = message.answering;
     }
+    if (message.commitLatency !== undefined) {
+      obj.commitLatency = Duration.toJSON(message.commitLatency);
+    }
     return obj;
   },
 
@@ -1735,6 +1869,9 @@ export const StoreStatus: MessageFns<StoreStatus> = {
       : 0n;
     message.clusterId = (object.clusterId !== undefined && object.clusterId !== null) ? BigInt(object.clusterId) : 0n;
     message.answering = object.answering ?? false;
+    message.commitLatency = (object.commitLatency !== undefined && object.commitLatency !== null)
+      ? Duration.fromPartial(object.commitLatency)
+      : undefined;
     return message;
   },
 };
@@ -1972,7 +2109,15 @@ export const StoreMember: MessageFns<StoreMember> = {
 };
 
 function createBaseTableStatus(): TableStatus {
-  return { revision: 0n, lag: undefined, lockCount: 0, heldCount: 0, waitingCount: 0, sessionCount: 0 };
+  return {
+    revision: 0n,
+    lag: undefined,
+    lockCount: 0,
+    heldCount: 0,
+    waitingCount: 0,
+    sessionCount: 0,
+    verifiedAgo: undefined,
+  };
 }
 
 export const TableStatus: MessageFns<TableStatus> = {
@@ -1997,6 +2142,9 @@ export const TableStatus: MessageFns<TableStatus> = {
     }
     if (message.sessionCount !== 0) {
       writer.uint32(48).uint32(message.sessionCount);
+    }
+    if (message.verifiedAgo !== undefined) {
+      Duration.encode(message.verifiedAgo, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -2062,6 +2210,14 @@ export const TableStatus: MessageFns<TableStatus> = {
             message.sessionCount = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.verifiedAgo = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2098,6 +2254,11 @@ export const TableStatus: MessageFns<TableStatus> = {
         : isSet(object.session_count)
         ? globalThis.Number(object.session_count)
         : 0,
+      verifiedAgo: isSet(object.verifiedAgo)
+        ? Duration.fromJSON(object.verifiedAgo)
+        : isSet(object.verified_ago)
+        ? Duration.fromJSON(object.verified_ago)
+        : undefined,
     };
   },
 
@@ -2121,6 +2282,9 @@ export const TableStatus: MessageFns<TableStatus> = {
     if (message.sessionCount !== 0) {
       obj.sessionCount = Math.round(message.sessionCount);
     }
+    if (message.verifiedAgo !== undefined) {
+      obj.verifiedAgo = Duration.toJSON(message.verifiedAgo);
+    }
     return obj;
   },
 
@@ -2135,6 +2299,9 @@ export const TableStatus: MessageFns<TableStatus> = {
     message.heldCount = object.heldCount ?? 0;
     message.waitingCount = object.waitingCount ?? 0;
     message.sessionCount = object.sessionCount ?? 0;
+    message.verifiedAgo = (object.verifiedAgo !== undefined && object.verifiedAgo !== null)
+      ? Duration.fromPartial(object.verifiedAgo)
+      : undefined;
     return message;
   },
 };
@@ -4611,7 +4778,8 @@ export const AdminServiceService = {
   },
   /**
    * ListEvents returns what this server saw happen lately to locks and sessions, newest first. It keeps a
-   * bounded number of events in memory: older ones, and those of before it started, are gone. Grants,
+   * bounded number of events in memory: older ones, and those of before it started, are gone. What is rare
+   * (a loss, a deadlock, a release by force) is kept longer than what happens all the time. Grants,
    * denials, losses and releases are seen by the server that has the claim's session; ask each server for
    * its own.
    */
@@ -4692,7 +4860,8 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   drainServer: handleUnaryCall<DrainServerRequest, DrainServerResponse>;
   /**
    * ListEvents returns what this server saw happen lately to locks and sessions, newest first. It keeps a
-   * bounded number of events in memory: older ones, and those of before it started, are gone. Grants,
+   * bounded number of events in memory: older ones, and those of before it started, are gone. What is rare
+   * (a loss, a deadlock, a release by force) is kept longer than what happens all the time. Grants,
    * denials, losses and releases are seen by the server that has the claim's session; ask each server for
    * its own.
    */
@@ -4830,7 +4999,8 @@ export interface AdminServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * ListEvents returns what this server saw happen lately to locks and sessions, newest first. It keeps a
-   * bounded number of events in memory: older ones, and those of before it started, are gone. Grants,
+   * bounded number of events in memory: older ones, and those of before it started, are gone. What is rare
+   * (a loss, a deadlock, a release by force) is kept longer than what happens all the time. Grants,
    * denials, losses and releases are seen by the server that has the claim's session; ask each server for
    * its own.
    */
