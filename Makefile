@@ -35,6 +35,18 @@ demo: $(installed) ## Sell 300 pieces to 1,000 buyers, some of them killed or pa
 bench: $(installed) ## Measure against etcd's own locks; writes bench/RESULTS.md
 	@exec node bench/main.ts $(ARGS)
 
+.PHONY: simulate
+simulate: $(installed) ## Walk the simulation by seed; ARGS="from to [counts] [trace=N]" for which (test/simulation/main.ts)
+	@exec node test/simulation/main.ts $(or $(ARGS),1 10000 counts)
+
+.PHONY: faults
+faults: $(installed) ## Torment real processes, as root on Linux (half an hour); writes test/faults/REPORT.md; ARGS="..." (test/faults/main.ts)
+	@exec node test/faults/main.ts $(or $(ARGS),--report test/faults/REPORT.md)
+
+.PHONY: teeth
+teeth: $(installed) ## Break the service in each known way and see the tests notice (an hour); ARGS="SEEDS NAME" (test/simulation/teeth.ts)
+	@exec node test/simulation/teeth.ts $(ARGS)
+
 .PHONY: generate
 generate: $(installed) ## Write the code that is generated from proto/ again
 	@exec node scripts/generate.ts

@@ -10,9 +10,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
-const folders = [...readFileSync(join(root, "buf.gen.yaml"), "utf8").matchAll(/^ +out: (\S+)$/gm)].map(
-  (line) => line[1]!,
-);
+const outputs = readFileSync(join(root, "buf.gen.yaml"), "utf8").matchAll(/^ +out: (\S+)$/gm);
+// Several plugins may write into one.
+const folders = [...new Set(Array.from(outputs, (line) => line[1]!))];
 
 function buf(...args: readonly string[]): void {
   const { status } = spawnSync("buf", args, { cwd: root, stdio: "inherit" });

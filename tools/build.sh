@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds a tool from its pinned Go module into .cache/bin, once, and prints the path of the binary:
-#   tools/build.sh etcd | etcdctl | etcdutl | grpcurl | peers
+#   tools/build.sh etcd | etcdctl | etcdutl | grpcurl | peers | porcupine
 # The last line on stdout is the path; progress goes to stderr. Any number may run at once.
 set -eu
 
 usage() {
-  echo "usage: tools/build.sh etcd | etcdctl | etcdutl | grpcurl | peers" >&2
+  echo "usage: tools/build.sh etcd | etcdctl | etcdutl | grpcurl | peers | porcupine" >&2
   exit 2
 }
 
@@ -15,7 +15,7 @@ case $1 in
   etcdctl) folder=etcd module=go.etcd.io/etcd/etcdctl/v3 package=$module ;;
   etcdutl) folder=etcd module=go.etcd.io/etcd/etcdutl/v3 package=$module ;;
   grpcurl) folder=grpcurl module=github.com/fullstorydev/grpcurl package=$module/cmd/grpcurl ;;
-  peers) folder=peers module= package=. ;;
+  peers | porcupine) folder=$1 module= package=. ;;
   *) usage ;;
 esac
 

@@ -12,18 +12,20 @@ export interface Relay extends AsyncDisposable {
   blackHole(): void;
   /** Loses all that comes back; what is sent arrives. */
   dropReplies(): void;
+  /** Lets everything through, in either direction, only so much later. */
+  delay(ms: number): void;
   /** Lets everything through again. Connections whose replies were lost are broken: their bytes are gone. */
   mend(): void;
   /** Resolves when there are no connections. */
   idle(): Promise<void>;
 }
 
-/** Starts a relay to "host:port" on a free port of 127.0.0.1. */
-export async function startRelay(target: string): Promise<Relay> {
+/** Starts a relay to "host:port" on a free port of 127.0.0.1, or of another address of this machine. */
+export async function startRelay(target: string, host = "127.0.0.1"): Promise<Relay> {
   const server = createServer();
-  server.listen(0, "127.0.0.1");
+  server.listen(0, host);
   await once(server, "listening");
-  return new TcpRelay(server, target);
+  return new TcpRelay(server, target, host);
 }
 
 type Mode = "through" | "cut" | "black-hole" | "drop-replies";
@@ -33,11 +35,12 @@ class TcpRelay implements Relay {
   private readonly server: Server;
   private readonly pairs = new Set<Pair>();
   private mode: Mode = "through";
+  private delayMs = 0;
   private onIdle: (() => void)[] = [];
 
-  constructor(server: Server, target: string) {
+  constructor(server: Server, target: string, listenHost: string) {
     this.server = server;
-    this.endpoint = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    this.endpoint = `${listenHost}:${(server.address() as AddressInfo).port}`;
     const [host = "", port = ""] = target.split(":");
     server.on("connection", (client) => {
       if (this.mode === "cut") {
@@ -49,6 +52,7 @@ class TcpRelay implements Relay {
       const pair = new Pair(client, upstream, () => this.forget(pair));
       this.pairs.add(pair);
       pair.setMode(this.mode);
+      pair.delayMs = this.delayMs;
     });
   }
 
@@ -69,7 +73,13 @@ class TcpRelay implements Relay {
     this.setMode("drop-replies");
   }
 
+  delay(ms: number): void {
+    this.delayMs = ms;
+    for (const pair of this.pairs) pair.delayMs = ms;
+  }
+
   mend(): void {
+    this.delay(0);
     this.setMode("through");
   }
 
@@ -99,15 +109,18 @@ class TcpRelay implements Relay {
 class Pair {
   private readonly client: Socket;
   private readonly upstream: Socket;
+  delayMs = 0;
   private dropping = false;
   private hasDropped = false;
 
   constructor(client: Socket, upstream: Socket, onClose: () => void) {
     this.client = client;
     this.upstream = upstream;
-    client.on("data", (chunk) => upstream.write(chunk));
+    const toUpstream = new Lane(upstream);
+    const toClient = new Lane(client);
+    client.on("data", (chunk) => toUpstream.send(chunk, this.delayMs));
     upstream.on("data", (chunk) => {
-      if (!this.dropping) client.write(chunk);
+      if (!this.dropping) toClient.send(chunk, this.delayMs);
       else this.hasDropped = true;
     });
     for (const socket of [client, upstream]) {
@@ -130,5 +143,38 @@ class Pair {
   destroy(): void {
     this.client.destroy();
     this.upstream.destroy();
+  }
+}
+
+/** One direction of a connection: what is delayed keeps its order, also when the delay becomes shorter. */
+class Lane {
+  private readonly to: Socket;
+  private readonly queue: { readonly chunk: Buffer; readonly dueMs: number }[] = [];
+
+  constructor(to: Socket) {
+    this.to = to;
+  }
+
+  send(chunk: Buffer, delayMs: number): void {
+    if (delayMs === 0 && this.queue.length === 0) {
+      this.to.write(chunk);
+      return;
+    }
+    this.queue.push({ chunk, dueMs: performance.now() + delayMs });
+    if (this.queue.length === 1) this.wait();
+  }
+
+  private wait(): void {
+    setTimeout(() => this.deliver(), Math.max(0, this.queue[0]!.dueMs - performance.now()));
+  }
+
+  private deliver(): void {
+    const { chunk } = this.queue.shift()!;
+    if (this.to.destroyed) {
+      this.queue.length = 0;
+      return;
+    }
+    this.to.write(chunk);
+    if (this.queue.length > 0) this.wait();
   }
 }
