@@ -50,7 +50,7 @@ class Run {
   private readonly log: Log;
   private readonly faulted = Promise.withResolvers<never>();
   private etcd: OwnEtcd | undefined;
-  private stopServing: (() => void) | undefined;
+  private stopServing: ((problem: string) => void) | undefined;
 
   constructor(config: Config) {
     this.config = config;
@@ -80,6 +80,7 @@ class Run {
       },
     });
     await this.startEngine(engine);
+    this.stopServing = (problem) => engine.fail(problem);
     const http = await this.serveHttp(engine, metrics.scrape);
     const { advertised, address: grpc } = await this.serveGrpc(engine, store, version);
     engine.register({ address: advertised, version });
@@ -160,7 +161,11 @@ class Run {
     );
     self.address = advertisedAddress(this.config, server.port);
     this.parts.defer(() => server.stop(this.config.drainMs));
-    this.stopServing = () => void server.stop(0);
+    this.stopServing = (problem) => {
+      // First, so that clients are told the reason.
+      engine.fail(problem);
+      void server.stop(0);
+    };
     return { advertised: self.address, address: formatAddress({ ...address, port: server.port }) };
   }
 
@@ -169,7 +174,7 @@ class Run {
     this.fault = message;
     this.log.event("error", "store.failed", { problem: message });
     this.faulted.reject(new Error(message));
-    this.stopServing?.();
+    this.stopServing?.(message);
   }
 }
 

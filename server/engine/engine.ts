@@ -582,7 +582,8 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
     this.after(PROVE_EVERY_MS, () => this.proveRegularly());
   }
 
-  private fail(problem: string): void {
+  /** Stops serving for good, and tells every client why: the store cannot be trusted any more. */
+  fail(problem: string): void {
     if (this.failure !== "") return;
     this.failure = problem;
     this.telemetry.note({ kind: "engine.failed", problem });

@@ -203,6 +203,20 @@ describe("the etcd store in trouble", () => {
     expect(feed.snapshots).toHaveLength(1);
   });
 
+  it("makes a connection anew that has gone silent, and follows over that", async () => {
+    const feed = await follow(store);
+    const first = await write(1);
+    await feed.until(() => feed.revision >= first);
+    relay.stall();
+    const startedMs = performance.now();
+    const missed = await write(2);
+    await feed.until(() => feed.revision >= missed);
+    const tookMs = performance.now() - startedMs;
+    // 2.5 s where nothing else runs.
+    expect(tookMs).toBeLessThan(8_000);
+    expect(await writeAtLast(3, store)).toBeGreaterThan(missed);
+  });
+
   it("stops at a record that it cannot read, and delivers nothing after it", async () => {
     const fault = Promise.withResolvers<Error>();
     await using strict = await open(etcd.endpoint, { onFault: fault.resolve });

@@ -10,6 +10,8 @@ export interface Relay extends AsyncDisposable {
   cut(): void;
   /** Lets nothing through, in either direction, with connections open; what was sent meanwhile comes after `mend`. */
   blackHole(): void;
+  /** Lets nothing more through the connections that are open, and says nothing of it; new ones are sound. */
+  stall(): void;
   /** Loses all that comes back; what is sent arrives. */
   dropReplies(): void;
   /** Lets everything through, in either direction, only so much later. */
@@ -67,6 +69,10 @@ class TcpRelay implements Relay {
 
   blackHole(): void {
     this.setMode("black-hole");
+  }
+
+  stall(): void {
+    for (const pair of this.pairs) pair.setMode("black-hole");
   }
 
   dropReplies(): void {

@@ -1,5 +1,6 @@
 import { MaintenanceService } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
-import type { CallFailure, EtcdClient } from "./client.ts";
+import type { EtcdClient } from "./client.ts";
+import { type CallFailure, describeFailure } from "./connection.ts";
 import { StoreError } from "./store-error.ts";
 
 /** Older ones lose events of starved watches or around compactions, or tell of progress that was not made. */
@@ -10,27 +11,29 @@ const CALL_TIMEOUT_MS = 2_000;
 
 /**
  * Waits until etcd answers, lets us in and says that it is new enough. Rejects with a `StoreError`: `unreachable`
- * when `timeoutMs` has passed without an answer, `auth-refused`, or `too-old`.
+ * when there was no answer by `untilMs` of the monotonic clock, `auth-refused`, or `too-old`.
  */
-export async function checkEtcd(client: EtcdClient, endpoints: readonly string[], timeoutMs: number): Promise<void> {
-  const untilMs = performance.now() + timeoutMs;
+export async function checkEtcd(client: EtcdClient, endpoints: readonly string[], untilMs: number): Promise<void> {
   for (;;) {
     const answer = await askVersion(client);
     if (typeof answer === "string") {
       refuseOld(answer, endpoints);
       return;
     }
-    const problem = startProblem(answer, endpoints);
-    if (problem.reason !== "unreachable" || performance.now() + RETRY_MS > untilMs) throw problem;
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await retryUnless(startProblem(answer, endpoints), untilMs);
   }
+}
+
+/** Waits a little, to try again; rejects with the problem if that cannot help, or not by `untilMs`. */
+export async function retryUnless(problem: StoreError, untilMs: number): Promise<void> {
+  if (problem.reason !== "unreachable" || performance.now() + RETRY_MS > untilMs) throw problem;
+  await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
 }
 
 /** What a call that failed at the start says about etcd. */
 export function startProblem(failure: CallFailure, endpoints: readonly string[]): StoreError {
   const at = endpoints.join(",");
-  // What grpc-js says may span lines, and has a note at the end that is empty for us.
-  const details = failure.details.replace(/\.?\s+Resolution note:\s*$/, "").replace(/\s+/g, " ");
+  const details = describeFailure(failure);
   if (!REFUSALS.some((refusal) => details.includes(refusal))) {
     return new StoreError(
       "unreachable",

@@ -1,20 +1,20 @@
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import {
   type ChannelCredentials,
-  type ChannelOptions,
-  Client,
   type ClientDuplexStream,
-  type ClientUnaryCall,
   credentials,
+  experimental,
   Metadata,
   status,
 } from "@grpc/grpc-js";
 import { AuthService } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
-import { hostOf, targetOf } from "./endpoints.ts";
+import { type Answered, type CallFailure, type DuplexMethod, EtcdConnection, type UnaryMethod } from "./connection.ts";
+import { Members, type MembersOptions } from "./members.ts";
+import { StoreError } from "./store-error.ts";
 
 /** Where an etcd is, and how it lets us in. */
 export interface EtcdAddress {
-  /** "host:port" each, of one cluster; tried in this order. Hosts may be names. */
+  /** "host:port" each, of one cluster, one for each member. Hosts may be names. */
   readonly endpoints: readonly string[];
   /** Absent: plain text. All in PEM; without `ca` the system's authorities are trusted. */
   readonly tls?:
@@ -27,70 +27,40 @@ export interface EtcdAddress {
   readonly user?: { readonly name: string; readonly password: string } | undefined;
 }
 
-/** A call that failed, as gRPC tells it. */
-export interface CallFailure {
-  readonly code: status;
-  readonly details: string;
-}
-
-export type Answered<Response> = (failure: CallFailure | null, response?: Response) => void;
-
-export interface UnaryMethod<Request, Response> {
-  readonly path: string;
-  readonly requestStream: false;
-  readonly responseStream: false;
-  readonly requestSerialize: (request: Request) => Buffer;
-  readonly responseDeserialize: (bytes: Buffer) => Response;
-}
-
-interface DuplexMethod<Request, Response> {
-  readonly path: string;
-  readonly requestStream: true;
-  readonly responseStream: true;
-  readonly requestSerialize: (request: Request) => Buffer;
-  readonly responseDeserialize: (bytes: Buffer) => Response;
-}
-
-const CHANNEL: ChannelOptions = {
-  // A call that is sent twice may be applied twice. (What never left this machine, gRPC still sends again.)
-  "grpc.enable_retries": 0,
-  // etcd closes a connection that is pinged more often than every 5 s.
-  "grpc.keepalive_time_ms": 6_000,
-  "grpc.keepalive_timeout_ms": 3_000,
-  "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 2_000,
-  // A lease with 100,000 keys goes in one revision: 5.6 MB, and grpc-js stops at 4 MiB.
-  "grpc.max_receive_message_length": 16 * 1024 * 1024,
-  // Ours alone, so that closing the store closes the connection.
-  "grpc.use_local_subchannel_pool": 1,
-  "grpc.enable_http_proxy": 0,
-};
-
 /** What etcd answers with before it does anything, when a token has run out or the users have changed. */
 const STALE_TOKEN = ["etcdserver: invalid auth token", "etcdserver: revision of auth store is old"];
 
-const CLOSED: CallFailure = { code: status.CANCELLED, details: "the store is closed" };
+/** What else a client does that goes on for long. */
+export type WatchMembersOptions = Pick<MembersOptions, "key" | "onMoved" | "onPosition">;
 
 /**
- * One channel to etcd, over all endpoints: each call goes to the member that the channel is connected to, and says
- * that this member must have a leader. Renews its token by itself; a call that was refused for an old one, which
- * proves that it did nothing, is sent once more.
+ * Calls to etcd, each to one member, the same for all as long as that is well, and each saying that this member must
+ * have a leader. Renews its token by itself; a call that was refused for an old one, which proves that it did
+ * nothing, is sent once more.
  */
 export class EtcdClient {
-  private readonly client: Client;
+  private readonly connections: readonly EtcdConnection[];
   private readonly user: EtcdAddress["user"];
-  private readonly open = new Set<{ cancel(): void }>();
+  /** Says which connection to use; `undefined`: always the first. */
+  private members: Members | undefined;
   private metadata = metadataWith(undefined);
   /** Who waits for the new token that has been asked for. */
   private awaitingToken: ((failure: CallFailure | null) => void)[] = [];
   private closed = false;
 
   constructor(address: EtcdAddress) {
-    this.client = new Client(targetOf(address.endpoints), credentialsOf(address), {
-      ...CHANNEL,
-      ...(address.tls === undefined ? {} : { "grpc.ssl_target_name_override": serverNameOf(address.endpoints) }),
-    });
+    this.connections = address.endpoints.map((endpoint) => connectionTo(endpoint, address));
     this.user = address.user;
+  }
+
+  /** Begins to look which member is well, and to use that. Once. */
+  watchMembers(options: WatchMembersOptions): void {
+    this.members = new Members({ ...options, connections: this.connections, metadata: () => this.metadata });
+  }
+
+  /** The connection that is used now, for whoever wants to notice that it is another. */
+  get connection(): EtcdConnection {
+    return this.members?.current ?? this.connections[0]!;
   }
 
   /** Calls once. `done` is called exactly once, and never from within this call. */
@@ -114,22 +84,10 @@ export class EtcdClient {
 
   /** Opens a stream. Its owner listens to "error", ends it by `cancel`, and tells `streamFailed`. */
   stream<Request, Response>(method: DuplexMethod<Request, Response>): ClientDuplexStream<Request, Response> {
-    const stream = this.client.makeBidiStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      this.metadata,
-    );
-    this.open.add(stream);
-    stream.once("status", () => this.open.delete(stream));
-    return stream;
+    return this.connection.stream(method, this.metadata);
   }
 
-  /**
-   * Cancels a stream, a moment later. One cancelled in the turn in which it was opened is opened all the same, and then
-   * never closed: grpc-js 1.14.7 starts the call after a promise, without asking whether it has ended meanwhile
-   * (`getConfig` in its resolving-call.ts).
-   */
+  /** Cancels a stream, a moment later: for the reason, see the end of a connection. */
   cancel(stream: { cancel(): void }): void {
     setImmediate(() => stream.cancel());
   }
@@ -149,14 +107,11 @@ export class EtcdClient {
     return this.closed;
   }
 
-  /** Ends all calls and streams, with failures, and the connection. Nothing can be called after. */
+  /** Ends all calls and streams, with failures, and the connections. Nothing can be called after. */
   async close(): Promise<void> {
-    if (this.closed) return;
     this.closed = true;
-    // For the reason that `cancel` gives.
-    await new Promise((resolve) => setImmediate(resolve));
-    for (const call of this.open) call.cancel();
-    this.client.close();
+    this.members?.close();
+    await Promise.all(this.connections.map((connection) => connection.close()));
   }
 
   private send<Request, Response>(
@@ -165,23 +120,11 @@ export class EtcdClient {
     deadlineMs: number,
     done: Answered<Response>,
   ): void {
-    if (this.closed) {
-      setImmediate(done, CLOSED);
-      return;
-    }
-    const call: ClientUnaryCall = this.client.makeUnaryRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      request,
-      this.metadata,
-      { deadline: deadlineMs },
-      (error, response) => {
-        this.open.delete(call);
-        done(error, response);
-      },
-    );
-    this.open.add(call);
+    const { connection, metadata } = this;
+    connection.call(method, request, { metadata, deadlineMs }, (failure, response) => {
+      if (failure?.code === status.UNAVAILABLE) this.members?.suspect(connection);
+      done(failure, response);
+    });
   }
 
   private renewToken(done: (failure: CallFailure | null) => void): void {
@@ -208,18 +151,19 @@ function metadataWith(token: string | undefined): Metadata {
   return metadata;
 }
 
-function credentialsOf({ tls, endpoints }: EtcdAddress): ChannelCredentials {
-  if (tls === undefined) return credentials.createInsecure();
-  const hosts = endpoints.map(hostOf);
-  return credentials.createSsl(tls.ca ?? null, tls.client?.key ?? null, tls.client?.certificate ?? null, {
-    // The channel has one name for all endpoints, but each member has a certificate of its own.
-    checkServerIdentity: (_name: string, certificate: PeerCertificate) => {
-      const problems = hosts.map((host) => checkServerIdentity(host, certificate));
-      return problems.includes(undefined) ? undefined : problems[0];
-    },
+function connectionTo(endpoint: string, { tls }: EtcdAddress): EtcdConnection {
+  const { host, port } = experimental.splitHostPort(endpoint) ?? {};
+  if (host === undefined || port === undefined)
+    throw new StoreError("unreachable", `"${endpoint}" is not "host:port"; correct the endpoints of etcd`);
+  if (tls === undefined) return new EtcdConnection(endpoint, credentials.createInsecure(), {});
+  return new EtcdConnection(endpoint, credentialsOf(tls, host), {
+    // What TLS asks for by name, since an address is not allowed there.
+    "grpc.ssl_target_name_override": /^[\d.]+$|:/.test(host) ? "etcd" : host,
   });
 }
 
-/** What TLS asks for by name: the first host that is one, since an address is not allowed there. */
-const serverNameOf = (endpoints: readonly string[]) =>
-  endpoints.map(hostOf).find((host) => !/^[\d.]+$|:/.test(host)) ?? "etcd";
+function credentialsOf({ ca, client }: NonNullable<EtcdAddress["tls"]>, host: string): ChannelCredentials {
+  return credentials.createSsl(ca ?? null, client?.key ?? null, client?.certificate ?? null, {
+    checkServerIdentity: (_name: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate),
+  });
+}

@@ -147,6 +147,8 @@ class Running implements EmbeddedEtcd {
     // Another process may have answered on this port, while ours found it taken.
     if (this.how !== undefined) throw this.failed(`etcd ${this.how}`);
     this.state = "answering";
+    // What it complained of while it started has passed.
+    this.complaints.length = 0;
   }
 
   async stop(): Promise<void> {

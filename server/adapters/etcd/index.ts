@@ -3,12 +3,14 @@ import type { CommitOutcome, Operation } from "../../core/operation.ts";
 import { KVService, RangeRequest } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
 import type { Feed, LeaseOutcome, RenewOutcome, RevisionOutcome, Store } from "../../ports/store.ts";
 import type { StoreStatus } from "../../ports/store-status.ts";
-import { checkEtcd, startProblem } from "./check.ts";
+import { checkEtcd, retryUnless, startProblem } from "./check.ts";
 import { type EtcdAddress, EtcdClient } from "./client.ts";
 import { Keyspace } from "./keyspace.ts";
 import { Leases } from "./leases.ts";
-import { readSnapshot } from "./snapshot.ts";
+import { contradiction } from "./position.ts";
+import { readSnapshot, type SnapshotResult } from "./snapshot.ts";
 import { readStatus } from "./status.ts";
+import { StoreError } from "./store-error.ts";
 import { Transactions } from "./transactions.ts";
 import { Watch } from "./watch.ts";
 
@@ -40,7 +42,7 @@ export interface EtcdStoreOptions extends EtcdAddress {
   readonly closeTimeoutMs?: number;
 }
 
-export type StoreTrouble = "watch.broken" | "watch.compacted" | "renewals.broken";
+export type StoreTrouble = "member.left" | "watch.broken" | "watch.compacted" | "renewals.broken";
 
 /** The store on a real etcd. */
 export interface EtcdStore extends Store, AsyncDisposable {
@@ -61,23 +63,44 @@ export interface EtcdStore extends Store, AsyncDisposable {
  */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
   const client = new EtcdClient(options);
+  const keyspace = new Keyspace(options.prefix);
+  watchMembers(client, keyspace, options);
   try {
-    await checkEtcd(client, options.endpoints, options.startTimeoutMs ?? 5_000);
-    const keyspace = new Keyspace(options.prefix);
-    return new OpenStore(client, keyspace, options, await firstSnapshot(client, keyspace, options.endpoints));
+    const untilMs = performance.now() + (options.startTimeoutMs ?? 5_000);
+    await checkEtcd(client, options.endpoints, untilMs);
+    return new OpenStore(client, keyspace, options, await firstSnapshot(client, keyspace, options.endpoints, untilMs));
   } catch (error) {
     await client.close();
     throw error;
   }
 }
 
-function firstSnapshot(client: EtcdClient, keyspace: Keyspace, endpoints: readonly string[]): Promise<Snapshot> {
-  return new Promise((resolve, reject) => {
-    readSnapshot(client, keyspace, (result) => {
-      if (result.kind === "read") resolve(result.snapshot);
-      else reject(result.kind === "fault" ? result.fault : startProblem(result.failure, endpoints));
-    });
+function watchMembers(client: EtcdClient, keyspace: Keyspace, { onFault, onTrouble }: EtcdStoreOptions): void {
+  client.watchMembers({
+    key: keyspace.start,
+    onMoved: (from, to, why) => onTrouble?.("member.left", `${from.endpoint} for ${to.endpoint}: ${why}`),
+    onPosition: (position, before) => {
+      const why = before && contradiction(before, position);
+      if (why !== undefined) onFault(new StoreError("restored", `${why}: it was restored or is another. ${RESTORED}`));
+    },
   });
+}
+
+const RESTORED = "Locks and fencing tokens may be older than what clients were told";
+
+/** Reads what is there, if need be again: the member in use may be left just now for one that answers. */
+async function firstSnapshot(
+  client: EtcdClient,
+  keyspace: Keyspace,
+  endpoints: readonly string[],
+  untilMs: number,
+): Promise<Snapshot> {
+  for (;;) {
+    const result = await new Promise<SnapshotResult>((resolve) => readSnapshot(client, keyspace, resolve));
+    if (result.kind === "read") return result.snapshot;
+    if (result.kind === "fault") throw result.fault;
+    await retryUnless(startProblem(result.failure, endpoints), untilMs);
+  }
 }
 
 class OpenStore implements EtcdStore {

@@ -22,7 +22,11 @@ export class Leases {
 
   constructor(options: LeaseOptions) {
     this.options = options;
-    this.renewals = new Renewals(options.client, options.renewTimeoutMs, options.onTrouble);
+    this.renewals = new Renewals({
+      client: options.client,
+      timeoutMs: options.renewTimeoutMs,
+      onTrouble: options.onTrouble,
+    });
     this.revocations = new Revocations(options.client);
   }
 

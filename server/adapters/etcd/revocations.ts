@@ -1,5 +1,6 @@
 import { LeaseService } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
-import type { CallFailure, EtcdClient } from "./client.ts";
+import type { EtcdClient } from "./client.ts";
+import type { CallFailure } from "./connection.ts";
 
 /** Each revoke is a commit with fsync in etcd, in the way of all other writes: hence slowly. */
 const PAUSE_MS = 5;

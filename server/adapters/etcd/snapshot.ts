@@ -1,6 +1,7 @@
 import type { Entry, Snapshot } from "../../core/entry.ts";
 import { KVService, RangeRequest, type RangeResponse } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
-import type { CallFailure, EtcdClient } from "./client.ts";
+import type { EtcdClient } from "./client.ts";
+import type { CallFailure } from "./connection.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { decodeEntry } from "./records.ts";
 import { revisionOf, toRevision } from "./revision.ts";

@@ -8,7 +8,8 @@ import {
   type StatusResponse,
 } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
 import type { StoreMember, StoreStatus } from "../../ports/store-status.ts";
-import { type EtcdAddress, EtcdClient, type UnaryMethod } from "./client.ts";
+import { type EtcdAddress, EtcdClient } from "./client.ts";
+import type { UnaryMethod } from "./connection.ts";
 
 const TIMEOUT_MS = 2_000;
 

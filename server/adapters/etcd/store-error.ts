@@ -12,6 +12,8 @@ export type StoreErrorReason =
   | "auth-refused"
   /** What is stored below the prefix is not a record of ours, or of a format that this version does not know. */
   | "unknown-record"
+  /** It is not at a later point of the history that it was seen in: it was restored, or is another. */
+  | "restored"
   /** etcd said what it cannot say: a defect here or there. */
   | "protocol";
 

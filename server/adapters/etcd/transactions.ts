@@ -1,6 +1,7 @@
 import type { CommitOutcome, Operation } from "../../core/operation.ts";
 import { KVService, type TxnRequest, type TxnResponse } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
-import type { CallFailure, EtcdClient } from "./client.ts";
+import type { EtcdClient } from "./client.ts";
+import type { CallFailure } from "./connection.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { revisionOf } from "./revision.ts";
 import { StoreError } from "./store-error.ts";

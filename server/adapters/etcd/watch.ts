@@ -1,6 +1,7 @@
 import type { Snapshot } from "../../core/entry.ts";
 import type { Feed } from "../../ports/store.ts";
-import type { CallFailure, EtcdClient } from "./client.ts";
+import type { EtcdClient } from "./client.ts";
+import type { CallFailure } from "./connection.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { RevisionAssembler } from "./revision-assembler.ts";
 import { readSnapshot } from "./snapshot.ts";

@@ -1,0 +1,171 @@
+import { type Metadata, status } from "@grpc/grpc-js";
+import {
+  KVService,
+  MaintenanceService,
+  RangeRequest,
+  type StatusResponse,
+} from "../../gen/etcd/api/etcdserverpb/rpc.ts";
+import { type CallFailure, describeFailure, type EtcdConnection } from "./connection.ts";
+import { chooseMember, type MemberView } from "./member-choice.ts";
+import { latest, type Position } from "./position.ts";
+
+export interface MembersOptions {
+  /** One for each member. */
+  readonly connections: readonly EtcdConnection[];
+  /** A key that may be read. */
+  readonly key: Buffer;
+  readonly metadata: () => Metadata;
+  /** Another member is used from now on; what was under way with a member that is not sound has failed. */
+  readonly onMoved: (from: EtcdConnection, to: EtcdConnection, why: string) => void;
+  /** Where a member is in etcd's history, and where one was that told it before this one was asked. */
+  readonly onPosition: (position: Position, before: Position | undefined) => void;
+}
+
+/** How often a member is looked at that answers, and one that does not, whether or not earlier looks are answered. */
+const LOOK_EVERY_MS = 500;
+const LOOK_AGAIN_MS = 200;
+/** A look that is not answered by then has missed. etcd answers it from memory, after one round to a quorum. */
+const ANSWER_WITHIN_MS = 1_000;
+/** After so many in a row the connection itself may be what is dead. */
+const MISSES_TO_RECONNECT = 2;
+/** A deadline that fires so late fires because this process stood still: the answer may lie in the socket. */
+const OWN_PAUSE_MS = 200;
+
+interface Watched {
+  readonly connection: EtcdConnection;
+  view: MemberView;
+  misses: number;
+  /** Looks are counted; an answer is overtaken by that of a later one. */
+  sent: number;
+  answered: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
+interface Look {
+  readonly number: number;
+  readonly sentAtMs: number;
+  /** Where etcd was known to be when it was sent. */
+  readonly before: Position | undefined;
+}
+
+/**
+ * Looks at all members all the time, by a linearizable read each, and says which to use (`chooseMember`).
+ *
+ * gRPC alone would not do: it moves when a connection breaks, while a member that is frozen or cut off from its peers
+ * keeps its connections, is silent, and answers from the past. One that misses a look while another answers is left
+ * within 1.6 s of its last answer; a connection that misses two looks is made anew, for when there is no other.
+ */
+export class Members {
+  private readonly options: MembersOptions;
+  private readonly members: readonly Watched[];
+  private index = 0;
+  private latest: Position | undefined;
+  private closed = false;
+
+  constructor(options: MembersOptions) {
+    this.options = options;
+    this.members = options.connections.map((connection) => ({
+      connection,
+      view: { kind: "unseen" },
+      misses: 0,
+      sent: 0,
+      answered: 0,
+      timer: undefined,
+    }));
+    for (const member of this.members) this.look(member);
+  }
+
+  /** The one to use. */
+  get current(): EtcdConnection {
+    return this.members[this.index]!.connection;
+  }
+
+  /** Looks at once at a member with which a call has failed. */
+  suspect(connection: EtcdConnection): void {
+    const member = this.members.find((each) => each.connection === connection);
+    if (member?.view.kind === "sound") this.look(member);
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const { timer } of this.members) clearTimeout(timer);
+  }
+
+  private look(member: Watched): void {
+    if (this.closed) return;
+    clearTimeout(member.timer);
+    member.timer = setTimeout(() => this.look(member), member.view.kind === "sound" ? LOOK_EVERY_MS : LOOK_AGAIN_MS);
+    const look: Look = { number: ++member.sent, sentAtMs: performance.now(), before: this.latest };
+    const options = { metadata: this.options.metadata(), deadlineMs: Date.now() + ANSWER_WITHIN_MS };
+    const { connection } = member;
+    // Of the read only that it is answered counts: who may not read is told so, by a member that is well.
+    connection.call(KVService.range, RangeRequest.create({ key: this.options.key }), options, (failure) => {
+      if (failure !== null && isSilence(failure)) return this.missed(member, look, failure);
+      connection.call(MaintenanceService.status, {}, options, (refused, response) => {
+        if (refused !== null && isSilence(refused)) this.missed(member, look, refused);
+        else this.answered(member, look, failure === null ? response : undefined);
+      });
+    });
+  }
+
+  private missed(member: Watched, look: Look, failure: CallFailure): void {
+    if (look.number < member.answered || this.closed) return;
+    const tookMs = performance.now() - look.sentAtMs;
+    if (failure.code === status.DEADLINE_EXCEEDED) {
+      if (tookMs > ANSWER_WITHIN_MS + OWN_PAUSE_MS) return;
+      member.misses++;
+    }
+    const wasSound = member.view.kind === "sound";
+    member.view = { kind: "silent" };
+    if (member.misses >= MISSES_TO_RECONNECT) {
+      member.misses = 0;
+      member.connection.reconnect();
+    }
+    this.decide(describeFailure(failure));
+    if (wasSound) this.look(member);
+  }
+
+  private answered(member: Watched, look: Look, told: StatusResponse | undefined): void {
+    if (look.number < member.answered || this.closed) return;
+    const { header } = told ?? {};
+    member.answered = look.number;
+    member.misses = 0;
+    member.view = {
+      kind: "sound",
+      leads: header !== undefined && told?.leader === header.memberId,
+      term: Number(told?.raftTerm ?? 0n),
+    };
+    if (told !== undefined && header !== undefined) {
+      const { clusterId, revision } = header;
+      const position = {
+        clusterId,
+        revision: Number(revision),
+        term: Number(told.raftTerm),
+        index: Number(told.raftAppliedIndex),
+      };
+      this.latest = this.latest === undefined ? position : latest(this.latest, position);
+      this.options.onPosition(position, look.before);
+    }
+    this.decide("");
+  }
+
+  private decide(failure: string): void {
+    const choice = chooseMember(
+      this.index,
+      this.members.map(({ view }) => view),
+    );
+    if (choice === this.index) return;
+    const left = this.members[this.index]!;
+    this.index = choice;
+    // What it was asked would be answered at the end of its patience, or never. Otherwise it finishes what it has.
+    const isSilent = left.view.kind === "silent";
+    if (isSilent) left.connection.reconnect();
+    const why = isSilent ? failure || "it does not answer" : "the other leads";
+    this.options.onMoved(left.connection, this.current, why);
+  }
+}
+
+/** Whether a failure says that the member is not there, has no leader, or no quorum; all others are answers. */
+const isSilence = ({ code }: CallFailure): boolean => SILENCES.includes(code);
+
+const SILENCES = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED, status.UNKNOWN, status.INTERNAL];
