@@ -65,8 +65,10 @@ export class GroupCommit {
     for (; at < this.waiting.length && !draft.isClosed; at++) {
       const operation = this.waiting[at];
       if (operation === undefined) break;
-      if (this.travels(operation, draft)) draft.add(operation, this.full, this.alone.has(operation));
-      else {
+      if (this.travels(operation, draft)) {
+        // What is not wanted any more is not settled either: nothing may be remembered of it.
+        if (!draft.add(operation, this.full, this.alone.has(operation))) this.alone.delete(operation);
+      } else {
         draft.defer(operation);
         rest.push(operation);
       }
@@ -151,9 +153,10 @@ class Draft {
     return this.writes + keys.length <= MAX_WRITES && parts <= 128 && this.bytes + operation.bytes <= MAX_BYTES;
   }
 
-  add(operation: PendingOperation, full: boolean, alone: boolean): void {
+  /** Returns whether it is wanted still. */
+  add(operation: PendingOperation, full: boolean, alone: boolean): boolean {
     const built = operation.build(this.pending.length);
-    if (built === undefined) return;
+    if (built === undefined) return false;
     const { kind, sessionId, keys, locks } = operation;
     this.pending.push(operation);
     this.operations.push(built);
@@ -166,6 +169,7 @@ class Draft {
       (kind === "claim" || kind === "try" || kind === "delete" ? this.sessions : this.livesOf).add(sessionId);
     for (const lock of locks) (kind === "try" ? this.triedLocks : this.locks).add(lock);
     this.isClosed = alone || this.writes >= MAX_WRITES;
+    return true;
   }
 
   defer(operation: PendingOperation): void {

@@ -300,6 +300,18 @@ describe("a lease that is not found", () => {
     expect(group.take()?.pending).toEqual([a, b]);
   });
 
+  it("is forgotten when the part is not wanted any more: it may come again, and travels in company", () => {
+    const [a, b] = [new Probe("open"), new Probe("open")];
+    const group = groupOf(a, b);
+    group.settle(group.take()!, { kind: "lease-not-found" });
+    a.isWanted = false;
+    for (let batch = group.take(); batch !== undefined; batch = group.take()) group.settle(batch, decided(batch));
+    a.isWanted = true;
+    group.add(b);
+    group.add(a);
+    expect(group.take()?.pending).toEqual([b, a]);
+  });
+
   it("keeps what shares a lane in order while the parts go one by one", () => {
     const lanes = ["lane"];
     const probes = [new Probe("claim", { lanes }), new Probe("claim", { lanes }), new Probe("delete", { lanes })];
