@@ -108,7 +108,8 @@ export class SimulatedStream implements SessionStream {
   private toServer(arrive: (cameAtMs: number) => void): void {
     const delayMs = this.world.between(0.2, this.world.isChaotic && this.world.happens(0.01) ? 300 : 3);
     this.lastToServerMs = Math.max(this.lastToServerMs, this.world.nowMs + delayMs);
-    this.world.after(this.lastToServerMs - this.world.nowMs, () => {
+    // To the moment itself: a sum of differences can round what comes second to before the first.
+    this.world.at(this.lastToServerMs, () => {
       const cameAtMs = this.run.nowMs();
       this.run.receive(() => arrive(cameAtMs));
     });
@@ -127,9 +128,7 @@ export class SimulatedStream implements SessionStream {
     }
     const delayMs = this.world.between(0.2, this.world.isChaotic && this.world.happens(0.01) ? 300 : 3);
     this.lastToClientMs = Math.max(this.lastToClientMs, this.world.nowMs + delayMs);
-    this.world.after(this.lastToClientMs - this.world.nowMs, () =>
-      this.owner.process.receive(() => this.arrive(event)),
-    );
+    this.world.at(this.lastToClientMs, () => this.owner.process.receive(() => this.arrive(event)));
     if (event.kind === "opened" && event.heartbeatIntervalMs === undefined) this.pingEvery(event.ttlMs / 3);
   }
 

@@ -68,7 +68,12 @@ export class World {
 
   /** Runs `run` in `delayMs` of true time; events of one moment in the order in which they were asked for. */
   after(delayMs: number, run: () => void): void {
-    const event = { atMs: this.nowMs + Math.max(0, delayMs), order: this.orders++, run };
+    this.at(this.nowMs + Math.max(0, delayMs), run);
+  }
+
+  /** Runs `run` at a moment of true time that has not passed. */
+  at(atMs: number, run: () => void): void {
+    const event = { atMs, order: this.orders++, run };
     const { heap } = this;
     let at = heap.push(event) - 1;
     while (at > 0) {
