@@ -1,5 +1,6 @@
 import { type Effect, type Instant, SessionMachine } from "../../clients/typescript/src/session-machine.ts";
 import type { LockSpec, SessionEvent } from "../../server/core/frames.ts";
+import { addressOf } from "./simulated-server.ts";
 import { SimulatedStream, type StreamOwner } from "./simulated-stream.ts";
 import { valueFor } from "./truth.ts";
 import { type Surroundings, type WalkClaim, WalkClient } from "./walk-client.ts";
@@ -11,6 +12,7 @@ import { type Surroundings, type WalkClaim, WalkClient } from "./walk-client.ts"
 export class LibraryClient extends WalkClient implements StreamOwner {
   private machine: SessionMachine;
   private readonly streams = new Map<number, SimulatedStream>();
+  private configured: readonly string[] = [];
   private openedOn: SimulatedStream | undefined;
   private effects: Effect[] = [];
   /** It was told to close. */
@@ -28,8 +30,9 @@ export class LibraryClient extends WalkClient implements StreamOwner {
   }
 
   private newMachine(): SessionMachine {
+    this.configured = this.someAddresses();
     return new SessionMachine({
-      addressCount: this.around.servers.length,
+      addresses: this.configured,
       ttlMs: this.ttlMs,
       onDisconnect: this.onDisconnect,
       liveness: this.liveness,
@@ -39,6 +42,12 @@ export class LibraryClient extends WalkClient implements StreamOwner {
       closeTimeoutMs: 2000,
       random: () => this.world.chance(),
     });
+  }
+
+  /** What the program was configured with: maybe only one, so that servers have to tell of the others. */
+  private someAddresses(): readonly string[] {
+    const all = this.around.servers.map(({ number }) => addressOf(number));
+    return this.world.happens(0.5) ? all : all.slice(0, 1);
   }
 
   private now(): Instant {
@@ -212,10 +221,11 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     this.run(this.machine.open(this.now()));
   }
 
-  private dial(streamNo: number, address: number): void {
+  private dial(streamNo: number, address: string): void {
     const { machine } = this;
-    const server = this.around.servers[address];
-    if (server === undefined) return this.world.violation("NO-ADDRESS", String(address));
+    const server = this.around.servers.find(({ number }) => addressOf(number) === address);
+    if (server === undefined) return this.world.violation("NO-ADDRESS", address);
+    if (!this.configured.includes(address)) this.world.count("library: dials a server that it was told of");
     if (!server.process.isAlive) {
       this.world.after(this.world.between(1, 50), () =>
         this.process.receive(() => {

@@ -13,7 +13,7 @@ import type { Truth } from "./truth.ts";
 import { Process, simulatedEntropy, type World } from "./world.ts";
 
 /** Where the clients of a walk reach a server. */
-const addressOf = (number: number): string => `server${number}:7400`;
+export const addressOf = (number: number): string => `server${number}:7400`;
 
 /** One server's place: a process with the real engine in it, started again after each crash. */
 export class SimulatedServer {

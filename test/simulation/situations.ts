@@ -54,6 +54,7 @@ export const SITUATIONS: readonly string[] = [
   "walk: release client dies in the calm",
   "client: leaves a mute stream",
   "library: resumes",
+  "library: dials a server that it was told of",
   "register: written",
   // What etcd does.
   "etcd: decided",

@@ -120,7 +120,8 @@ export interface Client extends AsyncDisposable {
 
 /**
  * A client of the servers at these addresses: "host:port", or any target that gRPC knows. Several are taken in
- * turn, from a random one on, whenever one fails. It connects when it is first used.
+ * turn, from a random one on, whenever one fails; those that a server tells of are taken before them. It connects when
+ * it is first used.
  *
  * Throws `HoldfastError` with reason `invalid` when an address or option cannot be used.
  */
@@ -134,8 +135,8 @@ class SessionClient implements Client {
   readonly #threads = new ThreadsOfControl();
 
   constructor(settings: Settings) {
-    this.#reads = new LockReads(settings);
     this.#runtime = new SessionRuntime(settings);
+    this.#reads = new LockReads(settings, () => this.#runtime.addresses);
   }
 
   get sessionId(): string | undefined {

@@ -1,3 +1,5 @@
+import { AddressList } from "./address-list.ts";
+
 /** The first pause before another attempt; doubled each time. */
 const FIRST_REST_MS = 50;
 const LONGEST_REST_MS = 5000;
@@ -8,21 +10,19 @@ type State =
   | { readonly kind: "dialing"; readonly streamNo: number; readonly giveUpMs: number };
 
 /**
- * The way to the next stream: one attempt at a time, the addresses in turn from a random one on, with pauses
+ * The way to the next stream: one attempt at a time, each to the address that was tried longest ago, with pauses
  * between attempts that failed.
  */
 export class Dialer {
-  readonly #addressCount: number;
+  readonly addresses: AddressList;
   readonly #random: () => number;
   #state: State = { kind: "idle" };
   #streamCount = 0;
-  #nextAddress: number;
   #failures = 0;
 
-  constructor(addressCount: number, random: () => number) {
-    this.#addressCount = addressCount;
+  constructor(addresses: readonly string[], random: () => number) {
+    this.addresses = new AddressList(addresses, random);
     this.#random = random;
-    this.#nextAddress = Math.floor(random() * addressCount);
   }
 
   get isIdle(): boolean {
@@ -41,9 +41,8 @@ export class Dialer {
   }
 
   /** Begins an attempt, which fails at `giveUpMs`. */
-  start(giveUpMs: number): { readonly streamNo: number; readonly address: number } {
-    const address = this.#nextAddress;
-    this.#nextAddress = (address + 1) % this.#addressCount;
+  start(giveUpMs: number): { readonly streamNo: number; readonly address: string } {
+    const address = this.addresses.next();
     this.#streamCount++;
     this.#state = { kind: "dialing", streamNo: this.#streamCount, giveUpMs };
     return { streamNo: this.#streamCount, address };

@@ -3,8 +3,8 @@ import type { Reason } from "./reason.ts";
 
 /** What the session machine wants done, or has to tell. Claim ids are the machine's own and never used again. */
 export type Effect =
-  /** Connect to an address, by its number from 0; answer with `connected` or `broken` of that stream number. */
-  | { readonly kind: "dial"; readonly streamNo: number; readonly address: number }
+  /** Connect to an address; answer with `connected` or `broken` of that stream number. */
+  | { readonly kind: "dial"; readonly streamNo: number; readonly address: string }
   /** Send commands, in this order; in one frame if they fit. */
   | { readonly kind: "send"; readonly streamNo: number; readonly commands: readonly Command[] }
   /** Nothing more is taken from a stream. What was sent on it still goes out, then it is half-closed. */

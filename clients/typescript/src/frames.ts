@@ -140,6 +140,8 @@ export interface Opened {
   /** `undefined`: none is wanted. */
   readonly heartbeatIntervalMs: number | undefined;
   readonly claims: readonly SessionClaim[];
+  /** Where else the service can be reached, as "host:port" each. */
+  readonly servers: readonly string[];
 }
 
 export interface Waiting {
@@ -191,5 +193,5 @@ export type SessionEvent =
   | { readonly kind: "released"; readonly claimId: bigint }
   | Updated
   | Lost
-  | { readonly kind: "draining"; readonly leaveWithinMs: number }
+  | { readonly kind: "draining"; readonly leaveWithinMs: number; readonly servers: readonly string[] }
   | { readonly kind: "closed"; readonly reason: Reason; readonly message: string };

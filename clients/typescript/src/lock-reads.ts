@@ -63,23 +63,29 @@ type Answer<Response> = (error: ServiceError | null, response: Response) => void
 
 /** The calls that only look. Each asks one address after the other until one answers. */
 export class LockReads {
-  readonly #clients: readonly LockServiceClient[];
+  readonly #settings: Settings;
+  /** Where the service can be reached now: changes as servers tell of others. */
+  readonly #addresses: () => readonly string[];
   readonly #timeoutMs: number;
+  readonly #clients = new Map<string, LockServiceClient>();
   /** The address that answered last, or is to be asked next. */
-  #current = 0;
+  #current: string;
 
   /** Throws `HoldfastError` with reason `invalid` if an address or the TLS options cannot be used at all. */
-  constructor(settings: Settings) {
+  constructor(settings: Settings, addresses: () => readonly string[]) {
+    this.#settings = settings;
+    this.#addresses = addresses;
     this.#timeoutMs = settings.callTimeoutMs;
+    this.#current = settings.addresses[0]!;
     try {
-      this.#clients = settings.addresses.map((address) => connectTo(address, settings));
+      for (const address of settings.addresses) this.#clients.set(address, connectTo(address, settings));
     } catch (cause) {
       throw new HoldfastError("invalid", `cannot connect like this: ${(cause as Error).message}`, { cause });
     }
   }
 
   close(): void {
-    for (const client of this.#clients) client.close();
+    for (const client of this.#clients.values()) client.close();
   }
 
   async getLock(name: string, maxClaims: number, signal: AbortSignal | undefined): Promise<LockView> {
@@ -120,21 +126,17 @@ export class LockReads {
   ): AsyncGenerator<LockChanges, void, undefined> {
     const request = { prefix: "", name: "", ...target, maxWaiters };
     let began = false;
-    for (let attempt = 1; ; attempt++) {
+    for (const round = this.#newRound(); ; ) {
       try {
-        for await (const { locks, caughtUp } of responses(this.#client.watchLocks(request), signal)) {
+        for await (const { locks, caughtUp } of responses(round.client.watchLocks(request), signal)) {
           began = true;
           yield { locks: locks.map(lockFromWire), caughtUp };
         }
         throw new HoldfastError("connection-lost", "the server ended the watch: begin again");
       } catch (error) {
-        this.#moveOn(error, began ? Number.POSITIVE_INFINITY : attempt);
+        round.moveOn(error, !began);
       }
     }
-  }
-
-  get #client(): LockServiceClient {
-    return this.#clients[this.#current]!;
   }
 
   /** Asks each address at most once, all within the time that a call may take. */
@@ -143,24 +145,78 @@ export class LockReads {
     start: (client: LockServiceClient, options: { deadline: number }, done: Answer<Response>) => ClientUnaryCall,
   ): Promise<Response> {
     const endMs = performance.now() + this.#timeoutMs;
-    for (let attempt = 1; ; attempt++) {
-      const shareMs = (endMs - performance.now()) / Math.max(1, this.#clients.length - attempt + 1);
+    for (const round = this.#newRound(); ; ) {
+      const shareMs = (endMs - performance.now()) / round.left;
       try {
         return await answer<Response>(signal, (done) =>
-          start(this.#client, { deadline: Date.now() + Math.max(1, shareMs) }, done),
+          start(round.client, { deadline: Date.now() + Math.max(1, shareMs) }, done),
         );
       } catch (error) {
-        this.#moveOn(error, attempt);
+        round.moveOn(error, true);
       }
     }
   }
 
-  /** Turns to the next address, unless all were asked or another would answer the same: then throws. */
-  #moveOn(error: unknown, attempt: number): void {
+  #newRound(): Round {
+    const known = this.#addresses();
+    for (const [address, client] of this.#clients)
+      if (!known.includes(address)) {
+        client.close();
+        this.#clients.delete(address);
+      }
+    const first = Math.max(0, known.indexOf(this.#current));
+    return new Round([...known.slice(first), ...known.slice(0, first)], {
+      clientOf: (address) => this.#clientOf(address),
+      // Of several calls that fail at one address the first moves on, and the others find the next one.
+      failed: (address, next) => {
+        if (this.#current === address) this.#current = next;
+      },
+    });
+  }
+
+  #clientOf(address: string): LockServiceClient {
+    let client = this.#clients.get(address);
+    if (client === undefined) {
+      client = connectTo(address, this.#settings);
+      this.#clients.set(address, client);
+    }
+    return client;
+  }
+}
+
+interface RoundHost {
+  clientOf(address: string): LockServiceClient;
+  failed(address: string, next: string): void;
+}
+
+/** The addresses that one call asks, one after the other. */
+class Round {
+  readonly #addresses: readonly string[];
+  readonly #host: RoundHost;
+  #at = 0;
+
+  constructor(addresses: readonly string[], host: RoundHost) {
+    this.#addresses = addresses;
+    this.#host = host;
+  }
+
+  get client(): LockServiceClient {
+    return this.#host.clientOf(this.#addresses[this.#at]!);
+  }
+
+  /** How many are left to ask, the one that is being asked included. */
+  get left(): number {
+    return this.#addresses.length - this.#at;
+  }
+
+  /** Turns to the next address, unless all were asked, another would answer the same, or it may not: then throws. */
+  moveOn(error: unknown, may: boolean): void {
     const failure = error instanceof HoldfastError ? error : decodeError(error as ServiceError);
     if (!askElsewhere.has(failure.reason)) throw failure;
-    this.#current = (this.#current + 1) % this.#clients.length;
-    if (attempt >= this.#clients.length) throw failure;
+    const failed = this.#addresses[this.#at]!;
+    this.#at++;
+    this.#host.failed(failed, this.#addresses[this.#at % this.#addresses.length]!);
+    if (!may || this.left === 0) throw failure;
   }
 }
 

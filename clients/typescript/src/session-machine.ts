@@ -22,8 +22,8 @@ export type { Instant } from "./validity.ts";
 
 /** What does not change in the life of a client. */
 export interface MachineSettings {
-  /** How many addresses there are to try, in turn. At least 1. */
-  readonly addressCount: number;
+  /** The addresses that are known from the start, at least one; servers tell of others. */
+  readonly addresses: readonly string[];
   readonly ttlMs: number;
   readonly onDisconnect: OnDisconnect;
   readonly liveness: Liveness;
@@ -97,7 +97,7 @@ export class SessionMachine {
 
   constructor(settings: MachineSettings) {
     this.#settings = settings;
-    this.#dialer = new Dialer(settings.addressCount, settings.random);
+    this.#dialer = new Dialer(settings.addresses, settings.random);
     this.#claims = new ClaimBook(
       {
         tell: (effect) => this.#effects.push(effect),
@@ -110,6 +110,11 @@ export class SessionMachine {
   /** The session there is, if any. */
   get sessionId(): string | undefined {
     return this.#session?.id;
+  }
+
+  /** Where the service can be reached, as far as is known now; the next to try first. */
+  get addresses(): readonly string[] {
+    return this.#dialer.addresses.all;
   }
 
   /** How long the session may still be believed if nothing more is heard, in milliseconds; 0 if there is none. */
@@ -412,6 +417,7 @@ export class SessionMachine {
   }
 
   #opened(event: Opened, { streamNo, sentAt }: Link & { kind: "opening" }, at: Instant): void {
+    this.#dialer.addresses.learn(event.servers);
     this.#session ??= newSession(event, this.#settings.liveness);
     const { id, heartbeats, validity } = this.#session;
     this.#link = { kind: "up", streamNo, sinceMs: at.nowMs, draining: false };
@@ -446,6 +452,7 @@ export class SessionMachine {
       case "updated":
         return this.#claims.updated(event);
       case "draining":
+        this.#dialer.addresses.learn(event.servers);
         return this.#drain(event.leaveWithinMs, at);
       case "closed":
         return this.#linkEnded(event, at);

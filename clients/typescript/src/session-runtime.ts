@@ -42,13 +42,17 @@ export class SessionRuntime {
     this.#settings = settings;
     this.#machine = new SessionMachine({
       ...settings,
-      addressCount: settings.addresses.length,
       random: Math.random,
     });
   }
 
   get sessionId(): string | undefined {
     return this.#machine.sessionId;
+  }
+
+  /** Where the service can be reached, as far as is known now. At least one. */
+  get addresses(): readonly string[] {
+    return this.#machine.addresses;
   }
 
   /** How long the session may still be believed if nothing more is heard; 0 if there is none. */
@@ -110,7 +114,7 @@ export class SessionRuntime {
   #do(effect: Effect): void {
     switch (effect.kind) {
       case "dial":
-        return this.#dial(effect.streamNo, this.#settings.addresses[effect.address]!);
+        return this.#dial(effect.streamNo, effect.address);
       case "send":
         return this.#streams.get(effect.streamNo)?.send(effect.commands);
       case "abandon":

@@ -89,6 +89,7 @@ export function fromWire({ event }: WireSessionEvent): SessionEvent | undefined 
         validForMs: msFromDuration(event.value.validFor) ?? 0,
         heartbeatIntervalMs: msFromDuration(event.value.heartbeatInterval),
         claims: event.value.claims.map(sessionClaimFromWire),
+        servers: event.value.servers.filter(isAddress),
       };
     case "heartbeatAck":
       return { kind: "heartbeat-ack", seq: event.value.seq, validForMs: msFromDuration(event.value.validFor) ?? 0 };
@@ -112,7 +113,11 @@ export function fromWire({ event }: WireSessionEvent): SessionEvent | undefined 
     case "lost":
       return { kind: "lost", ...event.value, reason: reasonFromWire(event.value.reason) };
     case "draining":
-      return { kind: "draining", leaveWithinMs: msFromDuration(event.value.leaveWithin) ?? 0 };
+      return {
+        kind: "draining",
+        leaveWithinMs: msFromDuration(event.value.leaveWithin) ?? 0,
+        servers: event.value.servers.filter(isAddress),
+      };
     case "closed":
       return { kind: "closed", reason: reasonFromWire(event.value.reason), message: event.value.message };
     case undefined:
@@ -154,6 +159,9 @@ export function modeFromWire(mode: WireMode): Mode | undefined {
       return undefined;
   }
 }
+
+/** Whether a text that came from a server is an address, and no other target that gRPC may know, such as a file. */
+const isAddress = (text: string): boolean => /^(\[[0-9a-fA-F:.]+\]|[^:/\s[\]]+):\d{1,5}$/.test(text);
 
 /** The reason in this client's words; `unknown` if it has none. */
 export function reasonFromWire(reason: WireReason): Reason {

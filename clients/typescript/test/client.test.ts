@@ -405,6 +405,25 @@ describe("withLock", () => {
 });
 
 describe("a client", () => {
+  it("resumes on a server that its own has told of, and looks there too", async () => {
+    const known = await serve();
+    const other = open.use(await FakeServer.start({ getLock: () => ({ lock: undefined }) }));
+    const it = client(known);
+    const acquiring = it.acquire("a");
+    const session = await known.sessions.take();
+    await session.next();
+    session.opened({ servers: [other.address] });
+    await session.next();
+    session.granted(1n, "a");
+    const lock = await acquiring;
+    known.kill();
+    const resumed = await other.sessions.take();
+    expect(await resumed.nextSketch()).toEqual(["open"]);
+    resumed.opened({ held: [1n] });
+    await it.ready();
+    expect([lock.held, await it.getLock("a")]).toMatchObject([true, { state: "free" }]);
+  });
+
   it("resumes on another server when its own is gone, and the lock stays held", async () => {
     const servers = [await serve(), await serve()];
     const it = client(servers);

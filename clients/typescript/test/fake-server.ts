@@ -182,7 +182,15 @@ export class FakeSession {
   }
 
   /** A session that is valid for so long, with these claims held. */
-  opened({ validForMs = 20_000, held = [] }: { validForMs?: number; held?: readonly bigint[] } = {}): void {
+  opened({
+    validForMs = 20_000,
+    held = [],
+    servers = [],
+  }: {
+    validForMs?: number;
+    held?: readonly bigint[];
+    servers?: readonly string[];
+  } = {}): void {
     this.#validForMs = validForMs;
     const claims = held.map((claimId) => {
       const locks = [{ ...grant, name: "a", fencingToken: 100n + claimId }];
@@ -197,7 +205,7 @@ export class FakeSession {
         heartbeatInterval: duration(validForMs / 3),
         validFor: duration(validForMs),
         claims,
-        servers: [],
+        servers: [...servers],
       },
     });
   }

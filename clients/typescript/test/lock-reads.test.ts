@@ -106,6 +106,15 @@ describe("looking", () => {
     expect(asked).toBe(1);
   });
 
+  it("goes on at the next address also when many fail at once", async () => {
+    const gone = await serve({});
+    gone.kill();
+    const able = await serve({ getLock: ({ name }) => ({ lock: held(name) }) });
+    const it = open.use(connect([gone.address, able.address]));
+    const answers = await Promise.all(Array.from({ length: 6 }, () => it.getLock("a")));
+    expect(answers.map(({ state }) => state)).toEqual(Array(6).fill("held"));
+  });
+
   it("fails when no address answers", async () => {
     const servers = [await serve({}), await serve({})];
     for (const server of servers) server.kill();

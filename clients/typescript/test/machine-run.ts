@@ -10,7 +10,7 @@ import {
 } from "../src/session-machine.ts";
 
 const settings: MachineSettings = {
-  addressCount: 1,
+  addresses: ["a:1"],
   ttlMs: 15_000,
   onDisconnect: "keep",
   liveness: "heartbeat",
@@ -138,7 +138,7 @@ export class MachineRun {
   }
 
   /** The addresses dialed. */
-  dials(): number[] {
+  dials(): string[] {
     return this.#take((effect) => effect.kind === "dial").map(({ address }) => address);
   }
 
@@ -202,8 +202,15 @@ export function opened(...claims: SessionClaim[]): Opened {
     validForMs: 15_000,
     heartbeatIntervalMs: 5000,
     claims,
+    servers: [],
   };
 }
+
+export const draining = (leaveWithinMs: number, ...servers: string[]): SessionEvent => ({
+  kind: "draining",
+  leaveWithinMs,
+  servers,
+});
 
 export const live = (claimId: bigint, held: boolean): SessionClaim => ({
   claimId,

@@ -128,5 +128,5 @@ const denied = (claimId: bigint): SessionEvent => ({
 
 function opened(sessionId: string, claims: readonly SessionClaim[]): SessionEvent {
   const times = { ttlMs: 15_000, validForMs: 15_000, heartbeatIntervalMs: 5000 };
-  return { kind: "opened", sessionId, secret: "secret", ...times, claims };
+  return { kind: "opened", sessionId, secret: "secret", ...times, claims, servers: [] };
 }

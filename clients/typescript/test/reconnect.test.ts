@@ -9,19 +9,64 @@ describe("connecting", () => {
     run.pass(60_000);
     expect(run.effects()).toEqual([]);
     run.acquire("a");
-    expect(run.dials()).toEqual([0]);
+    expect(run.dials()).toEqual(["a:1"]);
   });
 
   it("takes the addresses in turn, from a random one on", () => {
-    const run = new MachineRun({ addressCount: 3, random: () => 0.4 });
+    const run = new MachineRun({ addresses: ["a:1", "b:1", "c:1"], random: () => 0.4 });
     run.acquire("a");
-    const tried: number[] = [];
+    const tried: string[] = [];
     for (let streamNo = 1; streamNo <= 4; streamNo++) {
       tried.push(...run.dials());
       run.breaks(streamNo, refused);
       run.pass(5000 / 2 ** (8 - streamNo));
     }
-    expect(tried).toEqual([1, 2, 0, 1]);
+    expect(tried).toEqual(["b:1", "c:1", "a:1", "b:1"]);
+  });
+
+  it("takes those that a server told of before the others, and the one that failed last", () => {
+    const run = new MachineRun({ addresses: ["a:1", "b:1"] });
+    run.acquire("a");
+    const streamNo = run.dialed();
+    run.connected(streamNo);
+    run.receive(streamNo, { ...opened(), servers: ["c:1", "b:1", "d:1"] });
+    const tried: string[] = [];
+    for (let i = streamNo; i < streamNo + 5; i++) {
+      run.breaks(i, refused);
+      run.pass(1500);
+      tried.push(...run.dials());
+    }
+    expect(tried).toEqual(["c:1", "d:1", "b:1", "a:1", "c:1"]);
+  });
+
+  it("forgets those that are not told of any more, and never those of the program", () => {
+    const run = new MachineRun({ addresses: ["a:1", "b:1"] });
+    run.acquire("a");
+    const told = (servers: readonly string[]) => {
+      const streamNo = run.dialed();
+      run.connected(streamNo);
+      run.receive(streamNo, { ...opened(live(1n, false)), servers });
+      const known = [...run.machine.addresses].sort();
+      run.breaks(streamNo);
+      run.pass(0);
+      return known;
+    };
+    expect(told(["c:1", "c:1", "a:1"])).toEqual(["a:1", "b:1", "c:1"]);
+    // This is c:1, which does not name itself.
+    expect(told(["d:1"])).toEqual(["a:1", "b:1", "c:1", "d:1"]);
+    expect(told([])).toEqual(["a:1", "b:1", "d:1"]);
+    expect(told([])).toEqual(["a:1", "b:1"]);
+  });
+
+  it("spreads over the servers that it was told of", () => {
+    const firsts = [0, 0.4, 0.8].map((chance) => {
+      const run = new MachineRun({ random: () => chance });
+      run.acquire("a");
+      run.connected(run.dialed());
+      run.receive(1, { ...opened(), servers: ["b:1", "c:1", "d:1"] });
+      return run.machine.addresses[0];
+    });
+    expect(firsts).toEqual(["b:1", "c:1", "d:1"]);
   });
 
   it("pauses between attempts for a random part of a bound that doubles from 50 ms to 5 s", () => {

@@ -1,5 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { ack, closed, denied, granted, live, lostConnection, MachineRun, opened, waiting } from "./machine-run.ts";
+import {
+  ack,
+  closed,
+  denied,
+  draining,
+  granted,
+  live,
+  lostConnection,
+  MachineRun,
+  opened,
+  waiting,
+} from "./machine-run.ts";
 
 /** Breaks stream 1 and resumes on the next one, where these claims are live; returns its number. */
 function resume(run: MachineRun, ...claims: Parameters<typeof opened>): number {
@@ -31,7 +42,7 @@ describe("a resume", () => {
   });
 
   it("takes nothing more from earlier streams from the moment it is sent", () => {
-    const run = MachineRun.holding(["a"], { addressCount: 2 });
+    const run = MachineRun.holding(["a"], { addresses: ["a:1", "b:1"] });
     run.acquire("b");
     run.pass(10_000);
     run.connected(run.dialed());
@@ -270,14 +281,12 @@ describe("the end of a stream", () => {
 });
 
 describe("a server that goes away", () => {
-  const draining = { kind: "draining", leaveWithinMs: 10_000 } as const;
-
   it("is left for the next address, without a gap: it serves until the resume is sent", () => {
-    const run = MachineRun.holding(["a"], { addressCount: 2 });
+    const run = MachineRun.holding(["a"], { addresses: ["a:1", "b:1"] });
     run.acquire("b");
     run.flush();
     run.sent();
-    run.receive(1, draining);
+    run.receive(1, draining(10_000));
     run.pass(0);
     const streamNo = run.dialed();
     run.receive(1, granted(2n));
@@ -289,13 +298,23 @@ describe("a server that goes away", () => {
     expect(run.told()).toEqual(["opened"]);
   });
 
+  it("is left for one that it names, rather than for one that may be itself", () => {
+    const run = MachineRun.holding(["a"], { addresses: ["localhost:1", "a:1"] });
+    run.receive(1, draining(10_000, "b:1"));
+    run.pass(0);
+    expect(run.dials()).toEqual(["b:1"]);
+    run.breaks(2, { reason: "unreachable", message: "refused" });
+    run.pass(50);
+    expect(run.dials()).toEqual(["a:1"]);
+  });
+
   it("is not left by all at once: each takes a random part of a second", () => {
     const run = MachineRun.holding(["a"], { random: () => 0.5 });
-    run.receive(1, draining);
+    run.receive(1, draining(10_000));
     run.pass(499);
     expect(run.dials()).toEqual([]);
     run.pass(1);
-    expect(run.dials()).toEqual([0]);
+    expect(run.dials()).toEqual(["a:1"]);
   });
 
   it("is left by closing a session in which nothing is wanted", () => {
@@ -303,7 +322,7 @@ describe("a server that goes away", () => {
     run.release(1n);
     run.receive(1, { kind: "released", claimId: 1n });
     run.sent();
-    run.receive(1, draining);
+    run.receive(1, draining(10_000));
     expect(run.sent()).toEqual([["close"]]);
     expect(run.abandoned()).toEqual([1]);
     expect(run.dials()).toEqual([]);
@@ -311,7 +330,7 @@ describe("a server that goes away", () => {
 
   it("keeps a session that cannot be resumed until nothing is held", () => {
     const run = MachineRun.holding(["a"], { onDisconnect: "release" });
-    run.receive(1, draining);
+    run.receive(1, draining(10_000));
     run.pass(1000);
     expect(run.dials()).toEqual([]);
     run.acquire("b");

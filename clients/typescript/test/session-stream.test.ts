@@ -4,7 +4,7 @@ import type { Command } from "../src/frames.ts";
 import { SessionRequest } from "../src/gen/holdfast/v1/lock_service.ts";
 import { VERSION } from "../src/index.ts";
 import { frames } from "../src/session-stream.ts";
-import { sizeBound, toWire } from "../src/wire.ts";
+import { fromWire, sizeBound, toWire } from "../src/wire.ts";
 import { request } from "./machine-run.ts";
 
 const encode = (commands: readonly Command[]) => SessionRequest.encode({ commands: commands.map(toWire) }).finish();
@@ -47,4 +47,21 @@ describe("frames", () => {
 it("says the version that its package has", () => {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
   expect(VERSION).toBe(version);
+});
+
+it("of the servers that it is told of, takes addresses, and no other target that gRPC would know", () => {
+  const servers = [
+    "a:1",
+    "[::1]:2",
+    "10.0.0.1:7400",
+    "unix:/run/x",
+    "dns:///a:1",
+    "a",
+    ":1",
+    "a:1/b",
+    "a b:1",
+    "[::1]",
+  ];
+  const event = fromWire({ event: { $case: "draining", value: { leaveWithin: undefined, servers } } });
+  expect(event).toEqual({ kind: "draining", leaveWithinMs: 0, servers: ["a:1", "[::1]:2", "10.0.0.1:7400"] });
 });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Command, SessionEvent } from "../src/frames.ts";
 import type { Effect } from "../src/session-machine.ts";
-import { MachineRun } from "./machine-run.ts";
+import { draining, MachineRun } from "./machine-run.ts";
 import { ModelServer } from "./model-server.ts";
 
 const WALKS = 300;
@@ -40,7 +40,7 @@ class Walk {
 
   constructor(seed: number) {
     this.random = randomFrom(seed);
-    this.run = new MachineRun({ random: this.random, addressCount: 2 });
+    this.run = new MachineRun({ random: this.random, addresses: ["a:1", "b:1"] });
     this.server = new ModelServer((probability) => this.random() < probability);
   }
 
@@ -122,7 +122,7 @@ class Walk {
   }
 
   drain(streamNo: number): void {
-    this.streams.get(streamNo)!.toClient.push({ kind: "draining", leaveWithinMs: 5000 });
+    this.streams.get(streamNo)!.toClient.push(draining(5000, "b:1", "c:1"));
   }
 
   /** Does what the machine wanted, and checks what may never happen. */

@@ -216,7 +216,7 @@ describe("heartbeats", () => {
   });
 
   it("that go unanswered for an interval make it connect elsewhere, and resume there", () => {
-    const run = MachineRun.holding(["a"], { addressCount: 2 });
+    const run = MachineRun.holding(["a"], { addresses: ["a:1", "b:1"] });
     run.pass(9999);
     expect(run.dials()).toEqual([]);
     run.pass(1);
@@ -227,7 +227,7 @@ describe("heartbeats", () => {
   });
 
   it("that are answered after all leave it where it is", () => {
-    const run = MachineRun.holding(["a"], { addressCount: 2 });
+    const run = MachineRun.holding(["a"], { addresses: ["a:1", "b:1"] });
     run.pass(10_000);
     const streamNo = run.dialed();
     run.receive(1, ack(2n));
