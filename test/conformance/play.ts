@@ -57,8 +57,9 @@ class Playing {
   readonly #pending = new Map<string, Pending>();
   readonly #variables: Variables = new Map();
   readonly #parts = new AsyncDisposableStack();
-  readonly #ownDrivers: Driver[] = [];
+  readonly #ownDrivers = new Map<string, Driver>();
   readonly #servers: ServerProcess[] = [];
+  readonly #killed = new Set<ServerProcess>();
   #etcdRelay: Relay | undefined;
 
   constructor(scenario: Scenario, stage: Stage) {
@@ -67,7 +68,9 @@ class Playing {
   }
 
   async prepare(): Promise<void> {
-    const { servers = 0, flags = [] } = this.#scenario;
+    const { servers = 0, flags = [], alone, steps } = this.#scenario;
+    // Before the first step: no lock waits for a program to start.
+    if (alone) await Promise.all(clientsIn(steps).map((name) => this.#startDriver(name)));
     if (servers === 0) return;
     this.#etcdRelay = this.#parts.use(await startRelay(this.#stage.service.etcd.endpoint));
     const options = { etcd: this.#etcdRelay.endpoint, flags };
@@ -79,27 +82,34 @@ class Playing {
   async end(): Promise<void> {
     for (const { relays } of this.#seats.values()) for (const relay of relays) relay.mend();
     this.#etcdRelay?.mend();
-    for (const driver of this.#ownDrivers) driver.resume();
+    for (const driver of this.#ownDrivers.values()) driver.resume();
     const closing = [...this.#seats].map(
       ([name, { driver }]) => this.#send(driver, "close", { client: this.#own(name) }).answer,
     );
     await Promise.race([Promise.all(closing), delay(10_000, undefined, { ref: false })]);
-    await Promise.all(this.#ownDrivers.map((driver) => driver.kill()));
+    await Promise.all([...this.#ownDrivers.values()].map((driver) => driver.kill()));
+    // In order: what they have begun to revoke is revoked.
+    const stopping = this.#servers.filter((server) => !this.#killed.has(server)).map(stop);
+    await Promise.race([Promise.all(stopping), delay(10_000, undefined, { ref: false })]);
     await this.#parts.disposeAsync();
   }
 
   async do([who, what, fields = {}, outcome]: Step): Promise<void> {
     const pending = this.#pending.get(who);
-    if (pending !== undefined) return this.#follow(pending, who, what, outcome);
+    if (pending !== undefined) return this.#follow(pending, what, outcome);
     switch (who) {
-      case "net":
-        for (const relay of this.#seat(fields.of).relays) act(relay, what);
+      case "net": {
+        const { relays } = this.#seat(fields.of);
+        const meant = fields.at === undefined ? relays : [relays[fields.at as number]!];
+        for (const relay of meant) act(relay, what);
         return;
+      }
       case "etcd":
         return act(this.#etcdRelay!, what);
       case "server":
         return this.#serverDo(what, this.#servers[fields.at as number]!);
       case "driver":
+        // Killing one is awaited by nobody: what it was asked is answered with a fault.
         return act(this.#seat(fields.of).driver, what);
       default:
         return this.#clientDoes(who, what, fields, outcome);
@@ -131,7 +141,7 @@ class Playing {
   }
 
   async #connect(name: string, fields: Connecting & Fields, outcome: Outcome | undefined): Promise<void> {
-    const index = name.charCodeAt(0) - "A".charCodeAt(0);
+    const index = indexOf(name);
     const { at, via, ...options } = fields;
     const servers = this.#servers.length > 0 ? this.#servers : this.#stage.service.servers;
     const indices = at ?? [index % servers.length];
@@ -141,18 +151,16 @@ class Playing {
       for (const address of addresses) relays.push(this.#parts.use(await startRelay(address)));
       addresses = relays.map(({ endpoint }) => endpoint);
     }
-    const seat: Seat = { driver: await this.#driverOf(index), relays, seen: 0 };
+    const { drivers } = this.#stage;
+    const seat: Seat = { driver: this.#ownDrivers.get(name) ?? drivers[index % drivers.length]!, relays, seen: 0 };
     this.#seats.set(name, seat);
     const sent = this.#send(seat.driver, "connect", { client: this.#own(name), addresses, ...options });
     this.#compare(await this.#answer(sent), outcome);
   }
 
-  async #driverOf(index: number): Promise<Driver> {
-    const { languages, drivers } = this.#stage;
-    if (!this.#scenario.alone) return drivers[index % drivers.length]!;
-    const driver = await Driver.start(languages[index % languages.length]!);
-    this.#ownDrivers.push(driver);
-    return driver;
+  async #startDriver(name: string): Promise<void> {
+    const { languages } = this.#stage;
+    this.#ownDrivers.set(name, await Driver.start(languages[indexOf(name) % languages.length]!));
   }
 
   #seat(name: unknown): Seat {
@@ -165,10 +173,9 @@ class Playing {
 
   // -- What was put off ------------------------------------------------------------------------------------
 
-  async #follow(pending: Pending, label: string, what: string, outcome: Outcome | undefined): Promise<void> {
+  async #follow(pending: Pending, what: string, outcome: Outcome | undefined): Promise<void> {
     switch (what) {
       case "answers":
-        this.#pending.delete(label);
         return this.#compare(await this.#answer(pending.sent), outcome);
       case "pending":
         if (pending.sent.answered !== undefined)
@@ -220,10 +227,13 @@ class Playing {
   // -- Servers ---------------------------------------------------------------------------------------------
 
   async #serverDo(what: string, server: ServerProcess): Promise<void> {
-    if (what === "kill") return server.kill9();
     // It drains as long as clients are there: nobody waits for its end.
     if (what === "stop") void server.stop();
-    else act(server, what);
+    else if (what !== "kill") act(server, what);
+    else {
+      this.#killed.add(server);
+      await server.kill9();
+    }
   }
 
   // -- Commands and answers --------------------------------------------------------------------------------
@@ -309,6 +319,20 @@ class Playing {
     );
   }
 }
+
+/** Resolves when a server has ended in order, whether it was paused or not. */
+function stop(server: ServerProcess): Promise<number> {
+  const ended = server.stop();
+  server.resume();
+  return ended;
+}
+
+/** 0 for client "A", and so on. */
+const indexOf = (client: string): number => client.charCodeAt(0) - "A".charCodeAt(0);
+
+const clientsIn = (steps: readonly Step[]): string[] => [
+  ...new Set(steps.map(([who]) => who.split("/")[0]!).filter((who) => /^[A-H]$/.test(who))),
+];
 
 /** Does to something what a step names. */
 function act(subject: object, what: string): void {

@@ -22,10 +22,10 @@ export interface Scenario {
  *   next client to the next one; or by `connect`, with the fields of `Connecting`. Handles (`as`) are the client's name
  *   unless given.
  * - "A/1": the client A on its thread of control 1: `enter`, `leave`.
- * - "net": `cut`, `blackHole`, `dropReplies`, `mend` what is between client `of` and its servers.
+ * - "net": `cut`, `blackHole`, `dropReplies`, `mend` what is between client `of` and its servers, or the one `at` an index.
  * - "server": `kill`, `stop` (SIGTERM), `pause`, `resume` server `at` of the scenario's own.
  * - "etcd": `cut`, `blackHole`, `mend` what is between the scenario's own servers and etcd.
- * - "driver": `pause` or `resume` the process of client `of`; only if `alone`.
+ * - "driver": `pause`, `resume` or `kill` the process of client `of`; only if `alone`.
  * - what was put off, by the label that it was given: `answers` compares what it is answered; `pending` sees that it
  *   is not; `waiting` awaits its next place in the queue that fits; `cancel` cancels it.
  *

@@ -1,4 +1,4 @@
-import type { LockFields, Scenario } from "./scenario.ts";
+import type { LockFields, Scenario, Step } from "./scenario.ts";
 
 const read = (name: string): LockFields => ({ name, mode: "shared" });
 const permits = (name: string, permits: number, limit: number): LockFields => ({
@@ -8,9 +8,11 @@ const permits = (name: string, permits: number, limit: number): LockFields => ({
   limit,
 });
 
-/** Every scenario of the suite. What the words mean, scenario.ts says. */
-export const scenarios: readonly Scenario[] = [
-  // -- Taking and giving back ------------------------------------------------------------------------------
+/** The steps for 1, 2, ... n. */
+const times = (n: number, step: (i: number) => Step): readonly Step[] =>
+  Array.from({ length: n }, (_, i) => step(i + 1));
+
+const taking: readonly Scenario[] = [
   {
     title: "a free lock is granted with a token",
     steps: [
@@ -23,19 +25,63 @@ export const scenarios: readonly Scenario[] = [
   {
     title: "a lock taken again has a larger token, and tells how the holder before ended",
     steps: [
+      ["A", "connect", { at: [0] }],
+      ["B", "connect", { at: [0] }],
       ["A", "acquire", { locks: "a" }, { token: "$first" }],
       ["A", "release"],
-      ["B", "acquire", { locks: "a" }, { token: ">$first" }],
+      ["B", "acquire", { locks: "a" }, { token: ">$first", previous: { token: "$first", end: "released" } }],
     ],
+  },
+  {
+    title: "a lock that nobody held before tells of no holder before",
+    steps: [["A", "acquire", { locks: "a" }, { previous: null }]],
   },
   {
     title: "a waiter is granted when the holder releases",
     steps: [
       ["A", "acquire", { locks: "a" }, { token: "$first" }],
-      ["B", "acquire", { locks: "a" }, { waits: "b", position: 1, holderCount: 1, holders: [{ token: "$first" }] }],
+      [
+        "B",
+        "acquire",
+        { locks: "a" },
+        { waits: "b", lock: "a", position: 1, holderCount: 1, holders: [{ token: "$first" }] },
+      ],
       ["b", "pending"],
       ["A", "release"],
       ["b", "answers", {}, { token: ">$first" }],
+    ],
+  },
+  {
+    title: "those who wait are granted in the order in which they came",
+    steps: [
+      ["A", "acquire", { locks: "a" }, { token: "$a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["D", "acquire", { locks: "a" }, { waits: "d", position: 3 }],
+      ["A", "release"],
+      ["b", "answers", {}, { token: ">$a", tokens: ["$b"] }],
+      ["c", "pending"],
+      ["d", "pending"],
+      ["B", "release"],
+      ["c", "answers", {}, { token: ">$b", tokens: ["$c"] }],
+      ["d", "pending"],
+      ["C", "release"],
+      ["d", "answers", {}, { token: ">$c" }],
+    ],
+  },
+  {
+    title: "whoever moves up in the queue is told",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["D", "acquire", { locks: "a" }, { waits: "d", position: 3 }],
+      ["A", "release"],
+      ["b", "answers"],
+      ["c", "waiting", {}, { lock: "a", position: 1, holderCount: 1 }],
+      ["d", "waiting", {}, { lock: "a", position: 2 }],
+      ["B", "release"],
+      ["d", "waiting", {}, { position: 1 }],
     ],
   },
   {
@@ -58,20 +104,59 @@ export const scenarios: readonly Scenario[] = [
     ],
   },
   {
+    title: "a try on a free lock is granted",
+    steps: [["A", "acquire", { locks: "a", waitMs: 0 }, { token: "*" }]],
+  },
+  {
+    title: "a try behind somebody who waits is busy",
+    steps: [
+      ["A", "acquire", { locks: read("a") }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["C", "acquire", { locks: read("a"), waitMs: 0 }, { error: "busy", holderCount: 1 }],
+      ["b", "pending"],
+    ],
+  },
+  {
     title: "the idiom for trying says no without an error, and yes with a lock",
     steps: [
       ["A", "try", { locks: "a" }, { held: true, token: "$t" }],
       ["B", "try", { locks: "a" }, { held: false }],
       ["A", "release"],
       ["B", "try", { locks: "a" }, { held: true, token: ">$t" }],
+      ["B", "release", {}, { was: "released" }],
     ],
   },
   {
     title: "a timed wait is refused with timeout, names the holder, and leaves no place behind",
     steps: [
       ["A", "acquire", { locks: "a" }, { token: "$t" }],
-      ["B", "acquire", { locks: "a", waitMs: 200 }, { error: "timeout", lock: "a", holders: [{ token: "$t" }] }],
+      [
+        "B",
+        "acquire",
+        { locks: "a", waitMs: 200 },
+        { error: "timeout", lock: "a", holderCount: 1, holders: [{ token: "$t" }] },
+      ],
       ["A", "getLock", { name: "a" }, { state: "held", waiterCount: 0 }],
+    ],
+  },
+  {
+    title: "a timed wait is granted when the lock is free in time",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a", waitMs: 60_000 }, { waits: "b" }],
+      ["A", "release"],
+      ["b", "answers", {}, { token: "*" }],
+    ],
+  },
+  {
+    title: "a timed wait that ends lets those behind move up, and nobody in",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a", waitMs: 1_500 }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["b", "answers", {}, "timeout"],
+      ["c", "waiting", {}, { position: 1 }],
+      ["c", "pending"],
     ],
   },
   {
@@ -83,6 +168,82 @@ export const scenarios: readonly Scenario[] = [
     ],
   },
   {
+    title: "an old release does not free the lock that was taken after it",
+    steps: [
+      ["A", "acquire", { as: "old", locks: "a" }],
+      ["A", "release", { as: "old" }],
+      ["A", "acquire", { as: "new", locks: "a" }],
+      ["A", "release", { as: "old" }, { was: "released" }],
+      ["A", "state", { as: "new" }, { held: true }],
+      ["B", "try", { locks: "a" }, { held: false }],
+    ],
+  },
+  {
+    title: "a lock is taken and released thirty times in a row, with growing tokens",
+    steps: [
+      ["A", "acquire", { locks: "a" }, { token: "$t0" }],
+      ["A", "release"],
+      ...times(30, (i) => [
+        "A",
+        "acquire",
+        { as: `x${i}`, locks: "a" },
+        { token: `>$t${i - 1}`, tokens: [`$t${i}`] },
+      ]).flatMap((acquire, i) => [acquire, ["A", "release", { as: `x${i + 1}` }] as const]),
+    ],
+  },
+  {
+    title: "two claims of one client on one lock exclude each other",
+    steps: [
+      ["A", "acquire", { as: "first", locks: "a" }, { token: "$t" }],
+      ["A", "acquire", { as: "second", locks: "a" }, { waits: "second", position: 1 }],
+      ["second", "pending"],
+      ["A", "release", { as: "first" }],
+      ["second", "answers", {}, { token: ">$t" }],
+    ],
+  },
+  {
+    title: "a try of a client on a lock of its own is busy",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["A", "acquire", { as: "again", locks: "a", waitMs: 0 }, { error: "busy", holderCount: 1 }],
+      ["A", "state", {}, { held: true }],
+    ],
+  },
+  {
+    title: "a lock and one whose name goes on after a slash do not touch each other",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a/b", waitMs: 0 }],
+      ["C", "acquire", { locks: "a/b/c", waitMs: 0 }],
+      ["D", "acquire", { locks: "ab", waitMs: 0 }],
+    ],
+  },
+  {
+    title: "a release lets in one of those who wait, and only one",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["C", "acquire", { locks: "a" }, { waits: "c" }],
+      ["A", "release"],
+      ["b", "answers"],
+      ["C", "getLock", { name: "a" }, { waiterCount: "*" }],
+      ["c", "pending"],
+    ],
+  },
+  {
+    title: "many locks are held side by side by one client",
+    steps: [
+      ...times(15, (i) => ["A", "acquire", { as: `x${i}`, locks: `many/${i}` }, { later: `x${i}` }]),
+      ...times(15, (i) => [`x${i}`, "answers", {}, { token: "*" }]),
+      ["B", "listLocks", { prefix: "many/" }, { locks: "#15" }],
+      ...times(15, (i) => ["A", "release", { as: `x${i}` }, { was: "released" }]),
+      ["B", "listLocks", { prefix: "many/" }, { locks: [] }],
+    ],
+  },
+];
+
+const cancelling: readonly Scenario[] = [
+  {
     title: "cancelling a wait removes the place, and the next in line moves up",
     steps: [
       ["A", "acquire", { locks: "a" }],
@@ -91,19 +252,159 @@ export const scenarios: readonly Scenario[] = [
       ["b", "cancel"],
       ["b", "answers", {}, "aborted"],
       ["c", "waiting", {}, { position: 1 }],
+      ["c", "pending"],
       ["A", "release"],
       ["c", "answers", {}, { token: "*" }],
     ],
   },
   {
-    title: "a name with an empty segment is refused as invalid, and costs nothing else",
+    title: "the only one who waits cancels, and nobody waits any more",
     steps: [
       ["A", "acquire", { locks: "a" }],
-      ["A", "acquire", { as: "bad", locks: "b//c" }, "invalid"],
-      ["A", "state", {}, { held: true }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["B", "acquire", { locks: "a", waitMs: 0 }, "busy"],
+      ["B", "getLock", { name: "a" }, { state: "held", waiterCount: 0 }],
+      ["A", "release"],
+      ["B", "getLock", { name: "a" }, { state: "free", holderCount: 0 }],
     ],
   },
-  // -- Kinds -----------------------------------------------------------------------------------------------
+  {
+    title: "cancelling what is granted already changes nothing",
+    steps: [
+      ["A", "acquire", { locks: "a" }, { later: "a" }],
+      ["a", "answers", {}, { token: "*" }],
+      ["a", "cancel"],
+      ["A", "state", {}, { held: true }],
+      ["B", "try", { locks: "a" }, { held: false }],
+    ],
+  },
+  {
+    title: "cancelling one wait of a client leaves its other waits",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { as: "one", locks: "a" }, { waits: "one" }],
+      ["B", "acquire", { as: "two", locks: "a" }, { waits: "two" }],
+      ["one", "cancel"],
+      ["one", "answers", {}, "aborted"],
+      ["two", "pending"],
+      ["A", "release"],
+      ["two", "answers", {}, { token: "*" }],
+    ],
+  },
+  {
+    title: "whoever cancels and comes again is last",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["B", "acquire", { locks: "a" }, { waits: "again", position: 2 }],
+      ["A", "release"],
+      ["c", "answers"],
+      ["again", "pending"],
+    ],
+  },
+  {
+    title: "cancelling a wait for several locks frees the place at each of them",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: ["a", "b"] }, { waits: "b" }],
+      ["C", "acquire", { locks: "b" }, { waits: "c" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["c", "answers", {}, { token: "*" }],
+      ["A", "getLock", { name: "a" }, { state: "held", waiterCount: 0 }],
+    ],
+  },
+  {
+    title: "a waiting writer that cancels lets in the readers behind it",
+    steps: [
+      ["A", "acquire", { locks: read("a") }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["C", "acquire", { locks: read("a") }, { waits: "c" }],
+      ["D", "acquire", { locks: read("a") }, { waits: "d" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["c", "answers"],
+      ["d", "answers"],
+    ],
+  },
+  {
+    title: "a waiting writer whose time is up lets in the readers behind it",
+    steps: [
+      ["A", "acquire", { locks: read("a") }],
+      ["B", "acquire", { locks: "a", waitMs: 1_000 }, { waits: "b" }],
+      ["C", "acquire", { locks: read("a") }, { waits: "c" }],
+      ["b", "answers", {}, "timeout"],
+      ["c", "answers"],
+    ],
+  },
+  {
+    title: "a large claim on a semaphore that cancels lets in the small one behind it",
+    steps: [
+      ["A", "acquire", { locks: permits("s", 2, 3) }],
+      ["B", "acquire", { locks: permits("s", 3, 3) }, { waits: "b" }],
+      ["C", "acquire", { locks: permits("s", 1, 3) }, { waits: "c" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["c", "answers"],
+    ],
+  },
+  {
+    title: "a claim can be cancelled before any server was reached",
+    steps: [
+      ["A", "connect", { via: "relay" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "acquire", { locks: "a" }, { later: "a" }],
+      ["a", "cancel"],
+      ["a", "answers", {}, "aborted"],
+      ["net", "mend", { of: "A" }],
+      ["A", "acquire", { as: "then", locks: "a", waitMs: 10_000 }],
+    ],
+  },
+  {
+    title: "a scope that is cancelled while it waits was never entered, and its thread goes on",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B/1", "enter", { as: "first", locks: "a" }, { waits: "b" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["B/1", "enter", { as: "second", locks: "b" }, { token: "*" }],
+      ["B/1", "leave"],
+      ["A", "getLock", { name: "a" }, { state: "held", waiterCount: 0 }],
+    ],
+  },
+  {
+    title: "a wait of a scope inside another can be cancelled, and the outer one keeps its lock",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B/1", "enter", { as: "outer", locks: "b" }],
+      ["B/1", "enter", { as: "inner", locks: "a" }, { waits: "b" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["B", "state", { as: "outer" }, { held: true }],
+      ["B/1", "leave"],
+      ["A", "getLock", { name: "b" }, { state: "free" }],
+    ],
+  },
+  {
+    title: "a candidate that cancels is out of the election",
+    steps: [
+      ["A", "campaign", { election: "e", value: "a" }],
+      ["B", "campaign", { election: "e", value: "b" }, { waits: "b" }],
+      ["C", "campaign", { election: "e", value: "c" }, { waits: "c" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["A", "resign"],
+      ["c", "answers", {}, { token: "*" }],
+    ],
+  },
+];
+
+const kinds: readonly Scenario[] = [
   {
     title: "readers share, and a writer waits for all of them",
     steps: [
@@ -114,6 +415,66 @@ export const scenarios: readonly Scenario[] = [
       ["c", "pending"],
       ["B", "release"],
       ["c", "answers"],
+    ],
+  },
+  {
+    title: "a reader waits for a writer",
+    steps: [
+      ["A", "acquire", { locks: "a" }, { token: "$w" }],
+      ["B", "acquire", { locks: read("a") }, { waits: "b", holders: [{ token: "$w", mode: "exclusive" }] }],
+      ["A", "release"],
+      ["b", "answers", {}, { token: ">$w" }],
+    ],
+  },
+  {
+    title: "a waiting writer is not starved: readers that come later wait behind it",
+    steps: [
+      ["A", "acquire", { locks: read("a") }],
+      ["B", "acquire", { locks: "a" }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: read("a") }, { waits: "c", position: 2 }],
+      ["A", "release"],
+      ["b", "answers"],
+      ["c", "pending"],
+      ["B", "release"],
+      ["c", "answers"],
+    ],
+  },
+  {
+    title: "readers that wait side by side are let in together",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: read("a") }, { waits: "b" }],
+      ["C", "acquire", { locks: read("a") }, { waits: "c" }],
+      ["D", "acquire", { locks: "a" }, { waits: "d" }],
+      ["A", "release"],
+      ["b", "answers"],
+      ["c", "answers"],
+      ["d", "pending"],
+    ],
+  },
+  {
+    title: "a try to write among readers is busy, and counts them",
+    steps: [
+      ["A", "acquire", { locks: read("a") }],
+      ["B", "acquire", { locks: read("a") }],
+      ["C", "acquire", { locks: "a", waitMs: 0 }, { error: "busy", holderCount: 2, holders: "#2" }],
+      ["C", "try", { as: "r", locks: read("a") }, { held: true }],
+    ],
+  },
+  {
+    title: "a lock shows in which mode it is held",
+    steps: [
+      ["A", "acquire", { as: "x", locks: "x" }],
+      ["A", "acquire", { as: "r", locks: read("r") }],
+      ["A", "acquire", { as: "s", locks: permits("s", 2, 5) }],
+      ["B", "getLock", { name: "x" }, { mode: "exclusive", limit: 0, holders: [{ mode: "exclusive", permits: 0 }] }],
+      ["B", "getLock", { name: "r" }, { mode: "shared", limit: 0, holders: [{ mode: "shared", permits: 0 }] }],
+      [
+        "B",
+        "getLock",
+        { name: "s" },
+        { mode: "semaphore", limit: 5, permitsHeld: 2, holders: [{ mode: "semaphore", permits: 2 }] },
+      ],
     ],
   },
   {
@@ -128,15 +489,191 @@ export const scenarios: readonly Scenario[] = [
     ],
   },
   {
-    title: "several locks are taken together, each with a token of its own",
+    title: "a semaphore whose permits are not said gives one",
     steps: [
-      ["A", "acquire", { locks: ["a", "b"] }, { tokens: "#2" }],
-      ["B", "acquire", { locks: "b", waitMs: 0 }, "busy"],
-      ["A", "release"],
-      ["B", "acquire", { locks: "b", waitMs: 0 }],
+      ["A", "acquire", { locks: { name: "s", mode: "semaphore", limit: 2 } }],
+      ["B", "acquire", { locks: { name: "s", mode: "semaphore", limit: 2 } }],
+      ["C", "acquire", { locks: { name: "s", mode: "semaphore", limit: 2 }, waitMs: 0 }, "busy"],
+      ["C", "getLock", { name: "s" }, { permitsHeld: 2 }],
     ],
   },
-  // -- Re-entry --------------------------------------------------------------------------------------------
+  {
+    title: "a small claim on a semaphore does not overtake a large one",
+    steps: [
+      ["A", "acquire", { locks: permits("s", 2, 3) }],
+      ["B", "acquire", { locks: permits("s", 2, 3) }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: permits("s", 1, 3) }, { waits: "c", position: 2 }],
+      ["A", "release"],
+      ["b", "answers"],
+      ["c", "answers"],
+    ],
+  },
+  {
+    title: "all permits of a semaphore at once shut everybody else out",
+    steps: [
+      ["A", "acquire", { locks: permits("s", 3, 3) }],
+      ["B", "acquire", { locks: permits("s", 1, 3) }, { waits: "b" }],
+      ["b", "pending"],
+      ["A", "release"],
+      ["b", "answers"],
+    ],
+  },
+  {
+    title: "the permits of a client that closes come back",
+    steps: [
+      ["A", "acquire", { locks: permits("s", 3, 3) }],
+      ["B", "acquire", { locks: permits("s", 2, 3) }, { waits: "b" }],
+      ["A", "close"],
+      ["b", "answers"],
+    ],
+  },
+  {
+    title: "a semaphore of another size contradicts the one that is there",
+    steps: [
+      ["A", "acquire", { locks: permits("s", 1, 3) }],
+      ["B", "acquire", { locks: permits("s", 1, 4) }, { error: "conflicting-mode", lock: "s" }],
+      ["B", "acquire", { locks: permits("s", 1, 4), waitMs: 0 }, "conflicting-mode"],
+      ["A", "release"],
+      ["B", "acquire", { locks: permits("s", 1, 4) }],
+    ],
+  },
+  {
+    title: "a semaphore contradicts plain claims, and they it",
+    steps: [
+      ["A", "acquire", { as: "x", locks: "x" }],
+      ["A", "acquire", { as: "s", locks: permits("s", 1, 3) }],
+      ["B", "acquire", { locks: permits("x", 1, 3) }, { error: "conflicting-mode", lock: "x" }],
+      ["B", "acquire", { locks: "s" }, { error: "conflicting-mode", lock: "s" }],
+      ["B", "acquire", { locks: read("s") }, { error: "conflicting-mode", lock: "s" }],
+    ],
+  },
+  {
+    title: "permits and limits that make no sense are invalid",
+    steps: [
+      ["A", "acquire", { locks: permits("s", 4, 3) }, "invalid"],
+      ["A", "acquire", { locks: permits("s", 1, 0) }, "invalid"],
+      ["A", "acquire", { locks: permits("s", 3, 3), waitMs: 0 }],
+    ],
+  },
+];
+
+const several: readonly Scenario[] = [
+  {
+    title: "several locks are taken together, each with a token of its own",
+    steps: [
+      ["A", "acquire", { locks: ["a", "b"] }, { tokens: ["$a", "$b"], token: "$a" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ token: "$a", lockCount: 2 }] }],
+      ["B", "getLock", { name: "b" }, { holders: [{ token: "$b", lockCount: 2 }] }],
+      ["B", "acquire", { locks: "b", waitMs: 0 }, "busy"],
+      ["A", "release"],
+      ["B", "acquire", { locks: "b", waitMs: 0 }, { token: ">$b" }],
+    ],
+  },
+  {
+    title: "tokens come in the order in which the locks were asked for",
+    steps: [
+      ["A", "acquire", { as: "b", locks: "b" }],
+      ["A", "release", { as: "b" }],
+      ["A", "acquire", { as: "all", locks: ["c", "a", "b"] }, { tokens: ["$c", "$a", "$b"] }],
+      ["B", "checkToken", { name: "c", token: "$c" }, { state: "live" }],
+      ["B", "checkToken", { name: "a", token: "$a" }, { state: "live" }],
+      ["B", "checkToken", { name: "b", token: "$b" }, { state: "live" }],
+    ],
+  },
+  {
+    title: "taking several locks in opposite orders ends well",
+    steps: [
+      ["A", "acquire", { locks: ["a", "b"] }],
+      ["B", "acquire", { locks: ["b", "a"] }, { waits: "b" }],
+      ["C", "acquire", { locks: ["a", "b"] }, { waits: "c" }],
+      ["D", "acquire", { locks: ["b", "a"] }, { waits: "d" }],
+      ["A", "release"],
+      ["b", "answers"],
+      ["B", "release"],
+      ["c", "answers"],
+      ["C", "release"],
+      ["d", "answers"],
+    ],
+  },
+  {
+    title: "a claim on several locks holds none of them while it waits for one, and keeps its place at all",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: ["a", "b"] }, { waits: "b", lock: "a" }],
+      ["C", "getLock", { name: "b" }, { state: "contended", holderCount: 0, waiterCount: 1 }],
+      ["C", "acquire", { locks: "b", waitMs: 0 }, { error: "busy", holderCount: 0 }],
+      ["A", "release"],
+      ["b", "answers", {}, { tokens: "#2" }],
+    ],
+  },
+  {
+    title: "a try on several locks is busy if one of them is taken, and takes none",
+    steps: [
+      ["A", "acquire", { locks: "b" }],
+      ["B", "acquire", { locks: ["a", "b"], waitMs: 0 }, { error: "busy", lock: "b", holderCount: 1 }],
+      ["C", "try", { locks: "a" }, { held: true }],
+    ],
+  },
+  {
+    title: "the idiom for trying takes several locks or none",
+    steps: [
+      ["A", "try", { locks: ["a", "b"] }, { held: true, tokens: "#2" }],
+      ["B", "try", { locks: ["b", "c"] }, { held: false }],
+      ["B", "try", { locks: ["c", "d"] }, { held: true }],
+    ],
+  },
+  {
+    title: "several locks can be taken in different modes",
+    steps: [
+      ["A", "acquire", { locks: [read("r"), permits("s", 2, 3), "x"] }, { tokens: "#3" }],
+      ["B", "acquire", { locks: [read("r"), permits("s", 1, 3)], waitMs: 0 }],
+      ["C", "acquire", { locks: [read("r"), "x"], waitMs: 0 }, { error: "busy", lock: "x" }],
+      ["D", "getLock", { name: "s" }, { permitsHeld: 3 }],
+    ],
+  },
+  {
+    title: "readers of several locks share them",
+    steps: [
+      ["A", "acquire", { locks: [read("a"), read("b")] }],
+      ["B", "acquire", { locks: [read("b"), read("a")], waitMs: 0 }],
+      ["C", "acquire", { locks: ["a", "b"] }, { waits: "c" }],
+      ["A", "release"],
+      ["B", "release"],
+      ["c", "answers"],
+    ],
+  },
+  {
+    title: "sixteen locks can be taken at once, and seventeen cannot",
+    steps: [
+      ["A", "acquire", { locks: Array.from({ length: 16 }, (_, i) => `n/${i}`) }, { tokens: "#16" }],
+      ["A", "acquire", { as: "more", locks: Array.from({ length: 17 }, (_, i) => `m/${i}`) }, "invalid"],
+      ["A", "state", {}, { held: true }],
+      ["B", "listLocks", { prefix: "n/" }, { locks: "#16" }],
+    ],
+  },
+  {
+    title: "a lock named twice in one claim is invalid",
+    steps: [["A", "acquire", { locks: ["a", "b", "a"] }, "invalid"]],
+  },
+  {
+    title: "no lock at all is invalid",
+    steps: [["A", "acquire", { locks: [] }, "invalid"]],
+  },
+  {
+    title: "a claim on several locks is released as a whole, once",
+    steps: [
+      ["A", "acquire", { locks: ["a", "b", "c"] }],
+      ["B", "acquire", { as: "b1", locks: "a" }, { waits: "b1" }],
+      ["B", "acquire", { as: "b2", locks: "c" }, { waits: "b2" }],
+      ["A", "release", {}, { was: "released" }],
+      ["b1", "answers"],
+      ["b2", "answers"],
+      ["A", "release", {}, { was: "released" }],
+    ],
+  },
+];
+
+const reentry: readonly Scenario[] = [
   {
     title: "a scope inside a scope on the same lock enters at once, with the same token",
     steps: [
@@ -148,23 +685,1273 @@ export const scenarios: readonly Scenario[] = [
       ["B", "try", { locks: "a" }, { held: true, token: ">$t" }],
     ],
   },
-  // -- Loss ------------------------------------------------------------------------------------------------
+  {
+    title: "three times in needs three times out",
+    steps: [
+      ...times(3, (i) => ["A/1", "enter", { as: `x${i}`, locks: "a" }, { token: "$t" }]),
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["B", "getLock", { name: "a" }, { holderCount: 1, waiterCount: 1 }],
+      ["b", "pending"],
+      ["A/1", "leave"],
+      ["b", "answers", {}, { token: ">$t" }],
+    ],
+  },
+  {
+    title: "a re-entry writes nothing: the lock has one claim however deep its thread is",
+    steps: [
+      ...times(5, (i) => ["A/1", "enter", { as: `x${i}`, locks: "a" }]),
+      ["B", "getLock", { name: "a" }, { holderCount: 1, holders: "#1" }],
+      ...times(5, () => ["A/1", "leave"]),
+      ["B", "getLock", { name: "a" }, { state: "free" }],
+    ],
+  },
+  {
+    title: "another thread of control of the same client waits",
+    steps: [
+      ["A/1", "enter", { locks: "a" }, { token: "$t" }],
+      ["A/2", "enter", { locks: "a" }, { waits: "second", position: 1 }],
+      ["second", "pending"],
+      ["A/1", "leave"],
+      ["second", "answers", {}, { token: ">$t" }],
+      ["A/2", "leave"],
+    ],
+  },
+  {
+    title: "a scope on another lock inside a scope holds both until each is left",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: "a" }],
+      ["A/1", "enter", { as: "inner", locks: "b" }],
+      ["B", "try", { as: "ta", locks: "a" }, { held: false }],
+      ["B", "try", { as: "tb", locks: "b" }, { held: false }],
+      ["A/1", "leave"],
+      ["B", "try", { as: "tb", locks: "b" }, { held: true }],
+      ["B", "try", { as: "ta", locks: "a" }, { held: false }],
+      ["A/1", "leave"],
+      ["B", "try", { as: "ta", locks: "a" }, { held: true }],
+    ],
+  },
+  {
+    title: "a thread re-enters a lock past another one in between",
+    steps: [
+      ["A/1", "enter", { as: "a", locks: "a" }, { token: "$t" }],
+      ["A/1", "enter", { as: "b", locks: "b" }],
+      ["A/1", "enter", { as: "again", locks: "a" }, { token: "$t" }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["B", "try", { locks: ["a", "b"] }, { held: true }],
+    ],
+  },
+  {
+    title: "a writer re-enters to read",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: "a" }, { token: "$t" }],
+      ["A/1", "enter", { as: "inner", locks: read("a") }, { token: "$t" }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title: "a reader re-enters to read, even past a writer that waits",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: read("a") }, { token: "$t" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["A/1", "enter", { as: "inner", locks: read("a") }, { token: "$t" }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["b", "answers"],
+    ],
+  },
+  {
+    title: "a reader that wants to write inside is refused with deadlock instead of waiting for itself",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: read("a") }],
+      ["A/1", "enter", { as: "inner", locks: "a" }, { error: "deadlock", lock: "a" }],
+      ["A", "state", { as: "outer" }, { held: true }],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title: "a semaphore re-enters for no more permits than it has",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: permits("s", 2, 3) }, { token: "$t" }],
+      ["A/1", "enter", { as: "inner", locks: permits("s", 1, 3) }, { token: "$t" }],
+      ["B", "getLock", { name: "s" }, { permitsHeld: 2 }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title:
+      "a semaphore gives more permits inside while there are some, and refuses with deadlock when there never can be",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: permits("s", 1, 5) }, { token: "$t" }],
+      ["A/1", "enter", { as: "inner", locks: permits("s", 2, 5) }, { token: ">$t" }],
+      ["B", "getLock", { name: "s" }, { permitsHeld: 3 }],
+      ["A/1", "enter", { as: "innermost", locks: permits("s", 5, 5) }, { error: "deadlock", lock: "s" }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["B", "getLock", { name: "s" }, { state: "free" }],
+    ],
+  },
+  {
+    title: "a scope inside one on several locks re-enters each of them",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: ["a", "b"] }, { tokens: ["$a", "$b"] }],
+      ["A/1", "enter", { as: "one", locks: "b" }],
+      ["A/1", "enter", { as: "both", locks: ["b", "a"] }],
+      ["C", "getLock", { name: "b" }, { holderCount: 1, holders: [{ token: "$b" }] }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["B", "try", { locks: "a" }, { held: false }],
+      ["A/1", "leave"],
+      ["B", "try", { locks: "a" }, { held: true }],
+    ],
+  },
+  {
+    title: "a scope on several locks of which its thread holds one is refused with deadlock",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: "a" }],
+      ["A/1", "enter", { as: "inner", locks: ["a", "b"] }, { error: "deadlock", lock: "a" }],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title: "a hundred times deep is allowed, and once more is too deep",
+    steps: [
+      ...times(100, (i) => ["A/1", "enter", { as: `x${i}`, locks: "a" }]),
+      ["A/1", "enter", { as: "more", locks: "a" }, "too-deep"],
+      ["A/1", "leave"],
+      ["A/1", "enter", { as: "more", locks: "a" }],
+      ...times(100, () => ["A/1", "leave"]),
+      ["B", "getLock", { name: "a" }, { state: "free" }],
+    ],
+  },
+  {
+    title: "a scope that is not re-entrant waits for its own thread",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: "a" }],
+      ["A/1", "enter", { as: "inner", locks: "a", reentrant: false, waitMs: 300 }, { error: "timeout", lock: "a" }],
+      ["A/1", "leave"],
+      ["A/1", "enter", { as: "then", locks: "a", reentrant: false }],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title: "a try re-enters, and is busy where another thread holds",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: "a" }, { token: "$t" }],
+      ["A/1", "enter", { as: "inner", locks: "a", waitMs: 0 }, { token: "$t" }],
+      ["A/2", "enter", { as: "other", locks: "a", waitMs: 0 }, { error: "busy", holderCount: 1 }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title: "a body that throws releases, and what it threw comes out",
+    steps: [
+      ["A/1", "enter", { locks: "a" }],
+      ["A/1", "leave", { throwing: "no milk" }, { threw: "~no milk" }],
+      ["B", "try", { locks: "a" }, { held: true }],
+    ],
+  },
+  {
+    title: "an inner body that throws leaves the outer scope its lock",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: "a" }],
+      ["A/1", "enter", { as: "inner", locks: "a" }],
+      ["A/1", "leave", { throwing: "inner" }, { threw: "~inner" }],
+      ["A", "state", { as: "outer" }, { held: true }],
+      ["B", "try", { locks: "a" }, { held: false }],
+      ["A/1", "leave"],
+      ["B", "try", { locks: "a" }, { held: true }],
+    ],
+  },
+  {
+    title: "two threads that wait for each other are found, and the younger is refused with the circle",
+    steps: [
+      ["A/1", "enter", { as: "a", locks: "a" }],
+      ["B/1", "enter", { as: "b", locks: "b" }],
+      ["A/1", "enter", { as: "ab", locks: "b" }, { waits: "a" }],
+      ["B/1", "enter", { as: "ba", locks: "a" }, { error: "deadlock", lock: "a", message: "~/b" }],
+      ["a", "pending"],
+      ["B/1", "leave"],
+      ["a", "answers"],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title: "two threads of one client that wait for each other are found too",
+    steps: [
+      ["A/1", "enter", { as: "a", locks: "a" }],
+      ["A/2", "enter", { as: "b", locks: "b" }],
+      ["A/1", "enter", { as: "ab", locks: "b" }, { waits: "first" }],
+      ["A/2", "enter", { as: "ba", locks: "a" }, "deadlock"],
+      ["A/2", "leave"],
+      ["first", "answers"],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+    ],
+  },
+  {
+    title: "a circle of three is found, and who waits without one is left alone",
+    steps: [
+      ["A/1", "enter", { as: "a", locks: "a" }],
+      ["B/1", "enter", { as: "b", locks: "b" }],
+      ["C/1", "enter", { as: "c", locks: "c" }],
+      ["D/1", "enter", { as: "d", locks: "a" }, { waits: "d" }],
+      ["A/1", "enter", { as: "ab", locks: "b" }, { waits: "a" }],
+      ["B/1", "enter", { as: "bc", locks: "c" }, { waits: "b" }],
+      ["C/1", "enter", { as: "ca", locks: "a" }, "deadlock"],
+      ["a", "pending"],
+      ["b", "pending"],
+      ["d", "pending"],
+      ["C/1", "leave"],
+      ["b", "answers"],
+      ["B/1", "leave"],
+      ["B/1", "leave"],
+      ["a", "answers"],
+    ],
+  },
+  {
+    title: "readers and a writer that wait for each other in a circle are found",
+    steps: [
+      ["A/1", "enter", { as: "a", locks: read("a") }],
+      ["B/1", "enter", { as: "b", locks: read("b") }],
+      ["A/1", "enter", { as: "ab", locks: "b" }, { waits: "a" }],
+      ["B/1", "enter", { as: "ba", locks: "a" }, "deadlock"],
+      ["B/1", "leave"],
+      ["a", "answers"],
+    ],
+  },
+  {
+    title: "claims outside of any scope are in no circle",
+    steps: [
+      ["A", "acquire", { as: "a", locks: "a" }],
+      ["B", "acquire", { as: "b", locks: "b" }],
+      ["A", "acquire", { as: "ab", locks: "b" }, { waits: "a" }],
+      ["B", "acquire", { as: "ba", locks: "a", waitMs: 500 }, "timeout"],
+      ["a", "pending"],
+      ["B", "release", { as: "b" }],
+      ["a", "answers"],
+    ],
+  },
+  {
+    title: "a scope that waits behind the scope of its own thread's other lock is let in in turn",
+    steps: [
+      ["A/1", "enter", { as: "outer", locks: "a" }],
+      ["B", "acquire", { locks: "b" }],
+      ["A/1", "enter", { as: "inner", locks: "b" }, { waits: "inner" }],
+      ["C", "acquire", { locks: "b" }, { waits: "c" }],
+      ["B", "release"],
+      ["inner", "answers"],
+      ["c", "pending"],
+      ["A/1", "leave"],
+      ["c", "answers"],
+      ["A/1", "leave"],
+    ],
+  },
+];
+
+const losing: readonly Scenario[] = [
   {
     title: "with the network cut for longer than the TTL, the holder knows before the next is granted",
     steps: [
-      ["A", "connect", { ttlMs: 2000, via: "relay" }],
-      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["A", "connect", { ttlMs: 3_000, via: "relay", at: [0] }],
       ["B", "connect", { at: [0] }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
       ["B", "acquire", { locks: "a" }, { waits: "b" }],
       ["A", "untilLost", {}, { later: "lost" }],
       ["net", "blackHole", { of: "A" }],
       ["lost", "answers", {}, { reason: "session-expired", atNs: "$lost" }],
-      ["A", "state", {}, { held: false, loss: "session-expired" }],
+      ["A", "state", {}, { held: false, remainingMs: 0, loss: "session-expired" }],
       ["b", "answers", {}, { token: ">$t", atNs: ">$lost", previous: { token: "$t", end: "expired" } }],
+      ["A", "release", {}, { was: "lost" }],
       ["A", "release", {}, { was: "lost" }],
     ],
   },
-  // -- Election --------------------------------------------------------------------------------------------
+  {
+    title: "with the connection refused for longer than the TTL, the holder knows before the next is granted",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["A", "untilLost", {}, { later: "lost" }],
+      ["net", "cut", { of: "A" }],
+      ["lost", "answers", {}, { reason: "session-expired", atNs: "$lost" }],
+      ["b", "answers", {}, { token: ">$t", atNs: ">$lost" }],
+    ],
+  },
+  {
+    title: "with every answer lost for longer than the TTL, the holder knows before the next is granted",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["A", "untilLost", {}, { later: "lost" }],
+      ["net", "dropReplies", { of: "A" }],
+      ["lost", "answers", {}, { reason: "session-expired", atNs: "$lost" }],
+      // The client's connection still proves it alive, until its keepalive finds nobody there.
+      ["net", "cut", { of: "A" }],
+      ["b", "answers", {}, { token: ">$t", atNs: ">$lost" }],
+    ],
+  },
+  {
+    title: "all locks of a session are lost together",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "acquire", { as: "x", locks: "a" }],
+      ["A", "acquire", { as: "y", locks: [read("b"), "c"] }],
+      ["A", "acquire", { as: "z", locks: permits("s", 1, 2) }],
+      ["net", "blackHole", { of: "A" }],
+      ["A", "untilLost", { as: "x" }, { reason: "session-expired" }],
+      ["A", "untilLost", { as: "y" }, { reason: "session-expired" }],
+      ["A", "untilLost", { as: "z" }, { reason: "session-expired" }],
+      ["A", "state", { as: "y" }, { held: false, loss: "session-expired" }],
+    ],
+  },
+  {
+    title: "a client that lost its session goes on in a fresh one",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "session", {}, { session: "$old" }],
+      ["A", "acquire", { as: "old", locks: "a" }, { token: "$t" }],
+      ["net", "blackHole", { of: "A" }],
+      ["A", "untilLost", { as: "old" }],
+      ["net", "mend", { of: "A" }],
+      ["A", "acquire", { as: "new", locks: "a" }, { token: ">$t" }],
+      ["A", "state", { as: "old" }, { held: false, loss: "session-expired" }],
+      ["A", "state", { as: "new" }, { held: true }],
+      ["A", "release", { as: "old" }, { was: "lost" }],
+      ["A", "state", { as: "new" }, { held: true }],
+    ],
+  },
+  {
+    title: "a lost lock stays lost when the network comes back",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "acquire", { locks: "a" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "untilLost"],
+      ["net", "mend", { of: "A" }],
+      ["A", "session"],
+      ["A", "state", {}, { held: false, loss: "session-expired" }],
+      ["B", "acquire", { locks: "a", waitMs: 20_000 }],
+    ],
+  },
+  {
+    title: "the value of a lost lock cannot be replaced",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "acquire", { locks: "a" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "untilLost"],
+      ["A", "update", { value: "too late" }, "session-expired"],
+    ],
+  },
+  {
+    title: "heartbeats keep a lock for longer than its TTL, and a place in the queue too",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000 }],
+      ["B", "connect", { ttlMs: 3_000 }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["C", "acquire", { locks: "a", waitMs: 5_000 }, "timeout"],
+      ["A", "state", {}, { held: true, remainingMs: ">0" }],
+      ["A", "release", {}, { was: "released" }],
+      ["b", "answers", {}, { token: ">$t" }],
+    ],
+  },
+  {
+    title: "with transport liveness a lock outlives its TTL without a heartbeat of the program",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, liveness: "transport" }],
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a", waitMs: 4_000 }, "timeout"],
+      ["A", "state", {}, { held: true }],
+      ["A", "release", {}, { was: "released" }],
+    ],
+  },
+  {
+    title: "with release on disconnect a broken connection loses the locks at once",
+    steps: [
+      ["A", "connect", { ttlMs: 30_000, onDisconnect: "release", via: "relay" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "acquire", { locks: "a", waitMs: 20_000 }, { waits: "b" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "untilLost", {}, { reason: "connection-lost" }],
+      ["b", "answers", {}, { token: ">$t" }],
+      ["A", "release", {}, { was: "lost" }],
+    ],
+  },
+  {
+    title: "with release on disconnect a client goes on in a fresh session",
+    steps: [
+      ["A", "connect", { ttlMs: 30_000, onDisconnect: "release", via: "relay" }],
+      ["A", "acquire", { as: "old", locks: "a" }, { token: "$t" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "untilLost", { as: "old" }],
+      ["net", "mend", { of: "A" }],
+      ["A", "acquire", { as: "new", locks: "a", waitMs: 20_000 }, { token: ">$t" }],
+    ],
+  },
+  {
+    title: "a scope whose lock was lost ends with the loss",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A/1", "enter", { locks: "a" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "untilLost", { as: "A/1" }],
+      ["A/1", "leave", {}, "session-expired"],
+    ],
+  },
+  {
+    title: "a scope whose lock was lost ends with the loss, also when its body throws",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A/1", "enter", { locks: "a" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "untilLost", { as: "A/1" }],
+      ["A/1", "leave", { throwing: "disturbed" }, "session-expired"],
+    ],
+  },
+  {
+    title: "a scope inside one whose lock was lost takes the lock anew",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A/1", "enter", { as: "outer", locks: "a" }, { token: "$t" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "untilLost", { as: "outer" }],
+      ["net", "mend", { of: "A" }],
+      ["A/1", "enter", { as: "inner", locks: "a" }, { token: ">$t" }],
+      ["A/1", "leave"],
+      ["A/1", "leave", {}, "session-expired"],
+    ],
+  },
+  {
+    title: "who waits when the session is lost queues again, at the end",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["B", "acquire", { as: "sign", locks: "b" }],
+      ["B", "acquire", { as: "wanted", locks: "a" }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["net", "cut", { of: "B" }],
+      ["B", "untilLost", { as: "sign" }],
+      ["c", "waiting", {}, { position: 1 }],
+      ["b", "pending"],
+      ["net", "mend", { of: "B" }],
+      ["b", "waiting", {}, { position: 2 }],
+      ["A", "release"],
+      ["c", "answers"],
+      ["b", "pending"],
+      ["C", "release"],
+      ["b", "answers"],
+    ],
+  },
+  {
+    title:
+      "a timed wait is over in time although the session was lost meanwhile, and says that nobody could be reached",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["B", "acquire", { locks: "a", waitMs: 5_000 }, { waits: "b" }],
+      ["net", "cut", { of: "B" }],
+      ["b", "answers", {}, "unreachable"],
+    ],
+  },
+  {
+    title: "closing a client loses its locks here at once and frees them there",
+    steps: [
+      ["A", "acquire", { as: "x", locks: "a" }, { token: "$t" }],
+      ["A", "acquire", { as: "y", locks: ["b", "c"] }],
+      ["B", "acquire", { locks: ["a", "b", "c"] }, { waits: "b" }],
+      ["A", "untilLost", { as: "x" }, { later: "lost" }],
+      ["A", "close"],
+      ["lost", "answers", {}, { reason: "closed-by-client" }],
+      ["A", "state", { as: "y" }, { held: false, loss: "closed-by-client" }],
+      ["A", "release", { as: "x" }, { was: "lost" }],
+      ["b", "answers", {}, { token: ">$t" }],
+    ],
+  },
+  {
+    title: "who waits when its client is closed is told so, and leaves its place",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["B", "close"],
+      ["b", "answers", {}, "closed-by-client"],
+      ["c", "waiting", {}, { position: 1 }],
+    ],
+  },
+  {
+    title: "a closed client refuses everything, and can be closed again",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["A", "close"],
+      ["A", "close"],
+      ["A", "acquire", { locks: "b" }, "closed-by-client"],
+      ["A", "session", {}, "closed-by-client"],
+    ],
+  },
+  {
+    title: "a client that was never used can be closed",
+    steps: [
+      ["A", "connect"],
+      ["A", "close"],
+      ["A", "acquire", { locks: "a" }, "closed-by-client"],
+    ],
+  },
+  {
+    title: "a client closed while it cannot reach a server is done soon, and its locks go at the TTL",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, closeTimeoutMs: 200, via: "relay" }],
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["net", "blackHole", { of: "A" }],
+      ["A", "close"],
+      ["b", "answers"],
+    ],
+  },
+];
+
+const resuming: readonly Scenario[] = [
+  {
+    title: "a short break loses nothing: session, lock and token are what they were",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["net", "cut", { of: "A" }],
+      ["net", "mend", { of: "A" }],
+      ["A", "update", { value: "back" }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "state", {}, { held: true }],
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t", value: "back" }] }],
+      ["A", "release", {}, { was: "released" }],
+    ],
+  },
+  {
+    title: "a short silence of the network loses nothing",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["net", "blackHole", { of: "A" }],
+      ["B", "acquire", { locks: "a", waitMs: 1_000 }, "timeout"],
+      ["net", "mend", { of: "A" }],
+      ["A", "update", { value: "back" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t" }] }],
+      ["A", "release", {}, { was: "released" }],
+    ],
+  },
+  {
+    title: "ten short breaks in a row lose nothing",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ...times(10, (i) => ["A", "update", { value: `break ${i}` }]).flatMap((update): Step[] => [
+        ["net", "cut", { of: "A" }],
+        ["net", "mend", { of: "A" }],
+        update,
+      ]),
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t", value: "break 10" }] }],
+      ["A", "release", {}, { was: "released" }],
+    ],
+  },
+  {
+    title: "a short break keeps the place in the queue",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["net", "cut", { of: "B" }],
+      ["net", "mend", { of: "B" }],
+      ["A", "release"],
+      ["b", "answers"],
+      ["c", "pending"],
+    ],
+  },
+  {
+    title: "who is granted during a break learns of it after",
+    steps: [
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["net", "blackHole", { of: "B" }],
+      ["A", "release"],
+      ["C", "acquire", { locks: "a", waitMs: 1_000 }, "timeout"],
+      ["b", "pending"],
+      ["net", "cut", { of: "B" }],
+      ["net", "mend", { of: "B" }],
+      ["b", "answers", {}, { token: ">$t" }],
+      ["B", "state", {}, { held: true }],
+    ],
+  },
+  {
+    title: "what is asked for during a break is done after it",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["A", "acquire", { as: "x", locks: "a" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "acquire", { as: "y", locks: "b" }, { later: "y" }],
+      ["A", "update", { as: "x", value: "later" }, { later: "update" }],
+      ["y", "pending"],
+      ["net", "mend", { of: "A" }],
+      ["y", "answers"],
+      ["update", "answers"],
+      ["B", "getLock", { name: "a" }, { holders: [{ value: "later" }] }],
+    ],
+  },
+  {
+    title: "a release during a break is made good after it",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "release", {}, { later: "release" }],
+      ["A", "state", {}, { held: false, loss: null }],
+      ["net", "mend", { of: "A" }],
+      ["release", "answers", {}, { was: "released" }],
+      ["b", "answers"],
+    ],
+  },
+  {
+    title: "a wait cancelled during a break is not granted after it",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["B", "acquire", { as: "x", locks: "a" }, { waits: "b" }],
+      ["C", "acquire", { locks: "a" }, { waits: "c" }],
+      ["net", "cut", { of: "B" }],
+      ["b", "cancel"],
+      ["b", "answers", {}, "aborted"],
+      ["net", "mend", { of: "B" }],
+      ["B", "acquire", { as: "sign", locks: "b" }],
+      ["c", "waiting", {}, { position: 1 }],
+      ["A", "release"],
+      ["c", "answers"],
+    ],
+  },
+  {
+    title: "a client with two servers keeps its locks when either cannot be reached",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay", at: [0, 1] }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["net", "cut", { of: "A", at: 0 }],
+      ["A", "update", { value: "without the first" }],
+      ["net", "mend", { of: "A", at: 0 }],
+      ["net", "cut", { of: "A", at: 1 }],
+      ["A", "update", { value: "without the second" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t", value: "without the second" }] }],
+    ],
+  },
+  {
+    title: "a client with two servers finds the one that is there",
+    steps: [
+      ["A", "connect", { via: "relay", at: [0, 1] }],
+      ["net", "cut", { of: "A", at: 1 }],
+      ["A", "acquire", { locks: "a" }],
+      ["A", "getLock", { name: "a" }, { state: "held" }],
+    ],
+  },
+  {
+    title: "looking at locks asks the server that can be reached",
+    steps: [
+      ["A", "connect", { via: "relay", at: [0, 1] }],
+      ["B", "connect", { via: "relay", at: [0, 1] }],
+      ["net", "cut", { of: "A", at: 0 }],
+      ["A", "getLock", { name: "a" }, { state: "free" }],
+      ["A", "listLocks", { prefix: "a" }, { locks: [] }],
+      ["net", "cut", { of: "B", at: 1 }],
+      ["B", "listLocks", { prefix: "a" }, { locks: [] }],
+      ["B", "checkToken", { name: "a", token: "1" }, { state: "ended" }],
+    ],
+  },
+  {
+    title: "re-entry outlives a break",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["A/1", "enter", { as: "outer", locks: "a" }, { token: "$t" }],
+      ["A/1", "enter", { as: "inner", locks: "a" }, { token: "$t" }],
+      ["net", "cut", { of: "A" }],
+      ["net", "mend", { of: "A" }],
+      ["A/1", "enter", { as: "innermost", locks: "a" }, { token: "$t" }],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["A/1", "leave"],
+      ["B", "acquire", { locks: "a" }, { token: ">$t" }],
+    ],
+  },
+  {
+    title: "a circle of waiting threads is found although one came back from a break",
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay" }],
+      ["A/1", "enter", { as: "a", locks: "a" }],
+      ["B/1", "enter", { as: "b", locks: "b" }],
+      ["A/1", "enter", { as: "ab", locks: "b" }, { waits: "a" }],
+      ["net", "cut", { of: "A" }],
+      ["net", "mend", { of: "A" }],
+      ["B/1", "enter", { as: "ba", locks: "a" }, "deadlock"],
+      ["B/1", "leave"],
+      ["a", "answers"],
+    ],
+  },
+  {
+    title: "killing a server loses nothing of a client that has another",
+    servers: 2,
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay", at: [0, 1] }],
+      ["net", "cut", { of: "A", at: 1 }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["A", "acquire", { as: "w", locks: "a" }, { waits: "w" }],
+      ["B", "connect", { at: [1] }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["net", "mend", { of: "A" }],
+      ["server", "kill", { at: 0 }],
+      ["A", "update", { value: "resumed" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t", value: "resumed" }], waiterCount: 2 }],
+      ["A", "release", {}, { was: "released" }],
+      ["w", "answers"],
+      ["b", "pending"],
+    ],
+  },
+  {
+    title: "a server that is stopped in order loses nothing of a client that has another",
+    servers: 2,
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay", at: [0, 1] }],
+      ["net", "cut", { of: "A", at: 1 }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["A", "acquire", { as: "w", locks: "a" }, { waits: "w" }],
+      ["B", "connect", { at: [1] }],
+      ["net", "mend", { of: "A" }],
+      ["server", "stop", { at: 0 }],
+      ["A", "update", { value: "resumed" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t", value: "resumed" }], waiterCount: 1 }],
+      ["A", "state", {}, { held: true }],
+      ["A", "release"],
+      ["w", "answers", {}, { token: ">$t" }],
+    ],
+  },
+  {
+    title: "a server that stands still loses nothing of a client that has another",
+    servers: 2,
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay", at: [0, 1] }],
+      ["net", "cut", { of: "A", at: 1 }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["net", "mend", { of: "A" }],
+      ["server", "pause", { at: 0 }],
+      ["A", "update", { value: "resumed" }],
+      ["B", "connect", { at: [1] }],
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t", value: "resumed" }] }],
+      ["server", "resume", { at: 0 }],
+      ["A", "state", {}, { held: true }],
+      ["A", "release", {}, { was: "released" }],
+    ],
+  },
+];
+
+const store: readonly Scenario[] = [
+  {
+    title: "without the store nothing is granted, and the error says so",
+    servers: 1,
+    steps: [
+      ["A", "connect", { connectTimeoutMs: 1_000 }],
+      ["B", "connect", { ttlMs: 15_000 }],
+      ["B", "session"],
+      ["etcd", "cut"],
+      ["A", "acquire", { locks: "a" }, "store-unavailable"],
+      ["A", "getLock", { name: "a" }, "store-unavailable"],
+    ],
+  },
+  {
+    title: "a lock is lost in time when the store does not answer, and the next is granted when it does",
+    servers: 1,
+    steps: [
+      ["A", "connect", { ttlMs: 3_000 }],
+      ["B", "connect", { ttlMs: 15_000 }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["etcd", "blackHole"],
+      ["A", "untilLost", {}, { reason: "session-expired", atNs: "$lost" }],
+      ["b", "pending"],
+      ["etcd", "mend"],
+      ["b", "answers", {}, { token: ">$t", atNs: ">$lost" }],
+    ],
+  },
+  {
+    title: "a short silence of the store loses nothing, and what was asked meanwhile is done",
+    servers: 1,
+    steps: [
+      ["A", "connect", { ttlMs: 30_000 }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["etcd", "cut"],
+      ["A", "acquire", { as: "y", locks: "b" }, { later: "y" }],
+      ["etcd", "mend"],
+      ["y", "answers"],
+      ["A", "update", { value: "on" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ token: "$t", value: "on" }] }],
+    ],
+  },
+];
+
+const standingStill: readonly Scenario[] = [
+  {
+    title: "a program that stood still for longer than its TTL finds its lock lost, whatever it looks at first",
+    alone: true,
+    steps: [
+      ["A", "connect", { ttlMs: 3_000 }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["driver", "pause", { of: "A" }],
+      ["b", "answers", {}, { token: ">$t" }],
+      ["driver", "resume", { of: "A" }],
+      ["A", "state", {}, { held: false, remainingMs: 0, loss: "session-expired" }],
+      ["A", "untilLost", {}, { reason: "session-expired" }],
+      ["A", "release", {}, { was: "lost" }],
+    ],
+  },
+  {
+    title: "a scope that stood still for longer than its TTL ends with the loss",
+    alone: true,
+    steps: [
+      ["A", "connect", { ttlMs: 3_000 }],
+      ["A/1", "enter", { locks: "a" }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["driver", "pause", { of: "A" }],
+      ["b", "answers"],
+      ["driver", "resume", { of: "A" }],
+      ["A/1", "leave", {}, "session-expired"],
+    ],
+  },
+  {
+    title: "a program that stood still for less than its TTL goes on as if nothing was",
+    alone: true,
+    steps: [
+      ["A", "connect", { ttlMs: 15_000 }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["driver", "pause", { of: "A" }],
+      ["B", "acquire", { locks: "a", waitMs: 2_000 }, "timeout"],
+      ["driver", "resume", { of: "A" }],
+      ["A", "state", {}, { held: true }],
+      ["A", "update", { value: "on" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ token: "$t", value: "on" }] }],
+    ],
+  },
+  {
+    title: "who waits and stands still for longer than the TTL does not hold up the queue",
+    alone: true,
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "connect", { ttlMs: 3_000 }],
+      ["B", "acquire", { locks: "a" }, { waits: "b", position: 1 }],
+      ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
+      ["driver", "pause", { of: "B" }],
+      ["c", "waiting", {}, { position: 1 }],
+      ["A", "release"],
+      ["c", "answers"],
+      ["driver", "resume", { of: "B" }],
+      ["C", "release"],
+      ["b", "answers"],
+    ],
+  },
+  {
+    title: "the locks of a program that was killed are free at its TTL, with its half-done work told",
+    alone: true,
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, at: [0] }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "connect", { at: [0] }],
+      ["B", "acquire", { locks: "a" }, { waits: "b" }],
+      ["driver", "kill", { of: "A" }],
+      ["b", "answers", {}, { token: ">$t", previous: { token: "$t", end: "expired" } }],
+    ],
+  },
+  {
+    title: "with release on disconnect the locks of a program that was killed are free at once",
+    alone: true,
+    steps: [
+      ["A", "connect", { ttlMs: 600_000, onDisconnect: "release", at: [0] }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "connect", { at: [0] }],
+      ["B", "acquire", { locks: "a", waitMs: 30_000 }, { waits: "b" }],
+      ["driver", "kill", { of: "A" }],
+      ["b", "answers", {}, { token: ">$t", previous: { token: "$t", end: "closed" } }],
+    ],
+  },
+];
+
+const errors: readonly Scenario[] = [
+  ...[
+    ["an empty name", "!"],
+    ["a name that begins with a slash", "!/a"],
+    ["a name that ends with a slash", "a/"],
+    ["a name with an empty segment", "b//c"],
+    ["a name with a control character", "a\u0007b"],
+    ["a name with a line break", "a\nb"],
+    ["a name with a zero byte", "a\u0000b"],
+    ["a name with a control character of the second kind", "a\u0085b"],
+    ["a name of 513 bytes", "pad:513:x"],
+    ["a name of 513 bytes and fewer letters", "pad:513:é"],
+  ].map(
+    ([what, name]): Scenario => ({
+      title: `${what} is invalid, and costs nothing else`,
+      steps: [
+        ["A", "acquire", { as: "good", locks: "a" }],
+        ["A", "acquire", { locks: name! }, "invalid"],
+        ["A", "acquire", { locks: ["b", name!] }, "invalid"],
+        ["A", "getLock", { name }, "invalid"],
+        ["A", "state", { as: "good" }, { held: true }],
+        ["A", "try", { as: "b", locks: "b" }, { held: true }],
+      ],
+    }),
+  ),
+  {
+    title: "a negative wait is invalid",
+    steps: [["A", "acquire", { locks: "a", waitMs: -1 }, "invalid"]],
+  },
+  {
+    title: "a purpose has up to 256 bytes",
+    steps: [
+      ["A", "acquire", { locks: "a", purpose: "x".repeat(257) }, "invalid"],
+      ["A", "acquire", { locks: "a", purpose: "é".repeat(129) }, "invalid"],
+      ["A", "acquire", { locks: "a", purpose: "é".repeat(128) }],
+      ["B", "getLock", { name: "a" }, { holders: [{ purpose: "é".repeat(128) }] }],
+    ],
+  },
+  {
+    title: "a value has up to 4,096 bytes",
+    steps: [
+      ["A", "acquire", { locks: "a", value: "x".repeat(4097) }, "invalid"],
+      ["A", "acquire", { locks: "a", value: "x".repeat(4096) }],
+      ["A", "update", { value: "y".repeat(4097) }, "invalid"],
+      ["A", "update", { value: "é".repeat(2049) }, "invalid"],
+      ["A", "state", {}, { held: true }],
+      ["B", "getLock", { name: "a" }, { holders: [{ value: "x".repeat(4096) }] }],
+    ],
+  },
+  {
+    title: "the value of a lock that was released cannot be replaced",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["A", "release"],
+      ["A", "update", { value: "x" }, "not-found"],
+    ],
+  },
+  {
+    title: "a session has as many claims as are allowed, and a release makes room",
+    steps: [
+      ...times(19, (i) => ["A", "acquire", { as: `x${i}`, locks: [`n/${i}/a`, `n/${i}/b`] }]),
+      ["A", "acquire", { as: "last", locks: ["p", "q"] }],
+      ["A", "acquire", { as: "more", locks: "r" }, "too-many-claims"],
+      ["A", "acquire", { as: "more", locks: "r", waitMs: 0 }, "too-many-claims"],
+      ["B", "acquire", { locks: "r", waitMs: 0 }],
+      ["B", "release"],
+      ["A", "release", { as: "last" }],
+      ["A", "acquire", { as: "more", locks: "r" }],
+      ["A", "state", { as: "x1" }, { held: true }],
+    ],
+  },
+  {
+    title: "a queue is as long as is allowed, and who leaves makes room",
+    steps: [
+      ["B", "connect", { at: [0] }],
+      ["C", "connect", { at: [0] }],
+      ["A", "acquire", { locks: "a" }],
+      ...times(5, (i) => ["B", "acquire", { as: `x${i}`, locks: "a" }, { waits: `x${i}` }]),
+      ["C", "acquire", { locks: "a" }, { error: "queue-full", lock: "a" }],
+      ["x3", "cancel"],
+      ["x3", "answers", {}, "aborted"],
+      ["C", "acquire", { locks: "a" }, { waits: "c" }],
+      ["C", "acquire", { as: "more", locks: "a" }, "queue-full"],
+      ["C", "acquire", { as: "try", locks: "a", waitMs: 0 }, "busy"],
+    ],
+  },
+  {
+    title: "a TTL below two seconds is invalid",
+    steps: [["A", "connect", { ttlMs: 1_999 }, "invalid"]],
+  },
+  {
+    title: "a TTL above the server's maximum is refused by the server",
+    steps: [
+      ["A", "connect", { ttlMs: 700_000 }],
+      ["A", "acquire", { locks: "a" }, "invalid"],
+      ["A", "session", {}, "invalid"],
+    ],
+  },
+  {
+    title: "a client's name has up to 128 bytes",
+    steps: [
+      ["A", "connect", { clientName: "x".repeat(129) }, "invalid"],
+      ["B", "connect", { clientName: "é".repeat(64) }],
+      ["B", "acquire", { locks: "a" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ client: "é".repeat(64) }] }],
+    ],
+  },
+  {
+    title: "labels are up to sixteen, with keys of 1 to 63 bytes and values of up to 255",
+    steps: [
+      ["A", "connect", { labels: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, ""])) }, "invalid"],
+      ["B", "connect", { labels: { "": "x" } }, "invalid"],
+      ["C", "connect", { labels: { ["k".repeat(64)]: "x" } }, "invalid"],
+      ["D", "connect", { labels: { k: "v".repeat(256) } }, "invalid"],
+      ["E", "connect", { labels: { ["k".repeat(63)]: "v".repeat(255) } }],
+      ["E", "acquire", { locks: "a" }],
+    ],
+  },
+  {
+    title: "with no server there, everything says unreachable when its time is up",
+    steps: [
+      ["A", "connect", { connectTimeoutMs: 500, callTimeoutMs: 500, via: "relay" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "session", {}, "unreachable"],
+      ["A", "acquire", { locks: "a" }, "unreachable"],
+      ["A", "getLock", { name: "a" }, "unreachable"],
+      ["A", "leader", { election: "e" }, "unreachable"],
+      ["A", "checkToken", { name: "a", token: "1" }, "unreachable"],
+    ],
+  },
+  {
+    title: "with no server there, a timed wait is over in time, and says that nobody could be reached",
+    steps: [
+      ["A", "connect", { connectTimeoutMs: 60_000, via: "relay" }],
+      ["net", "cut", { of: "A" }],
+      ["A", "acquire", { locks: "a", waitMs: 500 }, "unreachable"],
+    ],
+  },
+  {
+    title: "a scope that is refused was never entered",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B/1", "enter", { as: "busy", locks: "a", waitMs: 0 }, { error: "busy", lock: "a", holderCount: 1 }],
+      ["B/1", "enter", { as: "late", locks: "a", waitMs: 200 }, { error: "timeout", lock: "a" }],
+      ["B/1", "enter", { as: "bad", locks: "b//c" }, "invalid"],
+      ["B/1", "enter", { as: "good", locks: "b" }],
+      ["B/1", "leave"],
+    ],
+  },
+];
+
+const oddNames: readonly Scenario[] = [
+  ["spaces", " a  b "],
+  ["quotes", `it's "so"`],
+  ["a backslash", "a\\b\\"],
+  ["a percent sign", "100%2F%00%"],
+  ["leading dots", "../.hidden/..."],
+  ["letters of every alphabet", "zażółć/гэсь/山田/مرحبا"],
+  ["an emoji", "🔒/👩‍👩‍👧"],
+  ["a letter and its accent apart", "e\u0301"],
+  ["what looks like a query", "a?b=c&d#e"],
+  ["what looks like a pattern", "*[a-z]{2}$^|"],
+  ["what looks like markup", "<b>&amp;</b>"],
+  ["a character from the end of Unicode", "\u{10ffff}"],
+  ["a character that marks a byte order", "\ufeffa"],
+  ["512 bytes", "pad:512:x"],
+  ["512 bytes in letters of two", "pad:512:é"],
+].map(
+  ([what, name]): Scenario => ({
+    title: `a name with ${what} is a name like any other`,
+    steps: [
+      ["A", "acquire", { locks: name! }, { token: "$t" }],
+      ["B", "acquire", { locks: name!, waitMs: 0 }, { error: "busy", lock: name, holders: [{ token: "$t" }] }],
+      ["B", "getLock", { name }, { name, state: "held", holders: [{ token: "$t" }] }],
+      ["B", "listLocks", { prefix: name }, { locks: [{ name }] }],
+      ["B", "checkToken", { name, token: "$t" }, { state: "live" }],
+      ["B", "acquire", { locks: name! }, { waits: "b", lock: name }],
+      ["A", "release"],
+      ["b", "answers", {}, { token: ">$t" }],
+    ],
+  }),
+);
+
+const looking: readonly Scenario[] = [
+  {
+    title: "a lock that nobody holds is free",
+    steps: [
+      [
+        "A",
+        "getLock",
+        { name: "a" },
+        { name: "a", state: "free", mode: null, holderCount: 0, waiterCount: 0, holders: [], waiters: [] },
+      ],
+    ],
+  },
+  {
+    title: "a lock shows who holds it and who waits, in order, and why",
+    steps: [
+      ["A", "connect", { clientName: "alice" }],
+      ["B", "connect", { clientName: "bob" }],
+      ["C", "connect", { clientName: "carol" }],
+      ["A", "acquire", { locks: "a", purpose: "baking", value: "oven 1" }, { token: "$t" }],
+      ["B", "acquire", { locks: "a", purpose: "frying" }, { waits: "b" }],
+      ["C", "acquire", { locks: "a" }, { waits: "c" }],
+      [
+        "D",
+        "getLock",
+        { name: "a" },
+        {
+          state: "contended",
+          mode: "exclusive",
+          holderCount: 1,
+          waiterCount: 2,
+          holders: [{ client: "alice", purpose: "baking", value: "oven 1", held: true, token: "$t" }],
+          waiters: [
+            { client: "bob", purpose: "frying", held: false, token: "0" },
+            { client: "carol", held: false },
+          ],
+        },
+      ],
+    ],
+  },
+  {
+    title: "looking can be limited to a few claims, and still counts all",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ["B", "acquire", { as: "x", locks: "a" }, { waits: "x" }],
+      ["B", "acquire", { as: "y", locks: "a" }, { waits: "y" }],
+      ["C", "getLock", { name: "a", maxClaims: 1 }, { holders: "#1", waiters: "#1", waiterCount: 2 }],
+    ],
+  },
+  {
+    title: "a value is shown until it is replaced, and an empty one is none",
+    steps: [
+      ["A", "acquire", { locks: "a", value: "one" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ value: "one" }] }],
+      ["A", "update", { value: "zwei €" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ value: "zwei €" }] }],
+      ["A", "update", { value: "" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ value: "" }] }],
+    ],
+  },
+  {
+    title: "of many replacements of a value the last one stays",
+    steps: [
+      ["A", "acquire", { locks: "a" }],
+      ...times(20, (i) => ["A", "update", { value: `v${i}` }, { later: `u${i}` }]),
+      ...times(20, (i) => [`u${i}`, "answers"]),
+      ["B", "getLock", { name: "a" }, { holders: [{ value: "v20" }] }],
+    ],
+  },
+  {
+    title: "locks are listed by prefix, byte for byte, in order of their names",
+    steps: [
+      ["A", "acquire", { as: "1", locks: "p/b" }],
+      ["A", "acquire", { as: "2", locks: "p/a" }],
+      ["A", "acquire", { as: "3", locks: "p/ab" }],
+      ["A", "acquire", { as: "4", locks: "p" }],
+      ["A", "acquire", { as: "5", locks: "q" }],
+      [
+        "B",
+        "listLocks",
+        { prefix: "p" },
+        { locks: [{ name: "p" }, { name: "p/a" }, { name: "p/ab" }, { name: "p/b" }] },
+      ],
+      ["B", "listLocks", { prefix: "p/a" }, { locks: [{ name: "p/a" }, { name: "p/ab" }] }],
+      ["B", "listLocks", { prefix: "r" }, { locks: [] }],
+    ],
+  },
+  {
+    title: "locks are listed by whether somebody waits",
+    steps: [
+      ["A", "acquire", { as: "1", locks: "l/free" }],
+      ["A", "acquire", { as: "2", locks: "l/wanted" }],
+      ["B", "acquire", { locks: "l/wanted" }, { waits: "b" }],
+      ["C", "listLocks", { prefix: "l/", state: "held" }, { locks: [{ name: "l/free", state: "held" }] }],
+      [
+        "C",
+        "listLocks",
+        { prefix: "l/", state: "contended" },
+        { locks: [{ name: "l/wanted", state: "contended", waiterCount: 1 }] },
+      ],
+      ["C", "listLocks", { prefix: "l/" }, { locks: "#2" }],
+    ],
+  },
+  {
+    title: "a watch shows what is there, says that it has, and then each change",
+    steps: [
+      ["A", "acquire", { as: "x", locks: "w/a" }, { token: "$a" }],
+      ["B", "watch", { prefix: "w/" }],
+      ["B", "hears", {}, { event: "change", locks: [{ name: "w/a", state: "held", holders: [{ token: "$a" }] }] }],
+      ["A", "acquire", { as: "y", locks: "w/b", value: "v" }],
+      ["B", "hears", {}, { event: "change", locks: [{ name: "w/b", state: "held", holders: [{ value: "v" }] }] }],
+      ["A", "release", { as: "x" }],
+      ["B", "hears", {}, { event: "change", locks: [{ name: "w/a", state: "free", holderCount: 0 }] }],
+    ],
+  },
+  {
+    title: "a watch on nothing says at once that it has shown all",
+    steps: [
+      ["A", "watch", { prefix: "w/" }],
+      ["A", "hears", {}, { event: "change", locks: [], caughtUp: true }],
+    ],
+  },
+  {
+    title: "a watch on one lock is told of that lock only, with those who wait if asked for",
+    steps: [
+      ["A", "watch", { as: "w", name: "w", maxWaiters: 10 }],
+      ["A", "hears", { as: "w" }, { caughtUp: true }],
+      ["B", "connect", { clientName: "bob" }],
+      ["A", "acquire", { as: "other", locks: "w2" }],
+      ["A", "acquire", { as: "x", locks: "w" }],
+      ["A", "hears", { as: "w" }, { locks: [{ name: "w", state: "held" }] }],
+      ["B", "acquire", { locks: "w" }, { waits: "b" }],
+      ["A", "hears", { as: "w" }, { locks: [{ name: "w", waiterCount: 1, waiters: [{ client: "bob" }] }] }],
+      ["A", "stop", { as: "w" }],
+    ],
+  },
+  {
+    title: "a token is live while its lock is held, then ended, and one from the future was not issued",
+    steps: [
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "checkToken", { name: "a", token: "$t" }, { state: "live" }],
+      ["B", "checkToken", { name: "b", token: "$t" }, { state: "ended" }],
+      ["A", "release"],
+      ["B", "checkToken", { name: "a", token: "$t" }, { state: "ended" }],
+      ["B", "checkToken", { name: "a", token: "9223372036854775807" }, { state: "not-issued" }],
+      ["B", "checkToken", { name: "a", token: "1" }, { state: "ended" }],
+    ],
+  },
+  {
+    title: "the token of a reader is live beside those of others",
+    steps: [
+      ["A", "acquire", { locks: read("a") }, { token: "$a" }],
+      ["B", "acquire", { locks: read("a") }, { token: "$b" }],
+      ["C", "checkToken", { name: "a", token: "$a" }, { state: "live" }],
+      ["C", "checkToken", { name: "a", token: "$b" }, { state: "live" }],
+      ["A", "release"],
+      ["C", "checkToken", { name: "a", token: "$a" }, { state: "ended" }],
+      ["C", "checkToken", { name: "a", token: "$b" }, { state: "live" }],
+    ],
+  },
+  {
+    title: "a token of zero is invalid",
+    steps: [["A", "checkToken", { name: "a", token: "0" }, "invalid"]],
+  },
+  {
+    title: "looking needs no session",
+    steps: [
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "connect", { ttlMs: 700_000 }],
+      ["B", "getLock", { name: "a" }, { holders: [{ token: "$t" }] }],
+      ["B", "checkToken", { name: "a", token: "$t" }, { state: "live" }],
+    ],
+  },
+];
+
+const elections: readonly Scenario[] = [
   {
     title: "one leads, others see it, and after it resigns the next leads",
     steps: [
@@ -180,4 +1967,132 @@ export const scenarios: readonly Scenario[] = [
       ["C", "hears", {}, { event: "leader", leader: { value: "there" } }],
     ],
   },
+  {
+    title: "an election without candidates has no leader, and observers are told so first",
+    steps: [
+      ["A", "leader", { election: "e" }, { leader: null }],
+      ["A", "observe", { election: "e" }],
+      ["A", "hears", {}, { event: "leader", leader: null }],
+      ["B", "campaign", { election: "e", value: "b" }],
+      ["A", "hears", {}, { event: "leader", leader: { value: "b" } }],
+      ["B", "resign"],
+      ["A", "hears", {}, { event: "leader", leader: null }],
+    ],
+  },
+  {
+    title: "candidates lead in the order in which they came",
+    steps: [
+      ["A", "campaign", { election: "e", value: "a" }],
+      ["B", "campaign", { election: "e", value: "b" }, { waits: "b", position: 1 }],
+      ["C", "campaign", { election: "e", value: "c" }, { waits: "c", position: 2 }],
+      ["A", "resign"],
+      ["b", "answers"],
+      ["c", "pending"],
+      ["B", "resign"],
+      ["c", "answers"],
+      ["C", "leader", { election: "e" }, { leader: { value: "c" } }],
+    ],
+  },
+  {
+    title: "a candidate that would not wait is told who leads",
+    steps: [
+      ["A", "connect", { clientName: "alice" }],
+      ["A", "campaign", { election: "e", value: "a" }],
+      ["B", "campaign", { election: "e", value: "b", waitMs: 0 }, { error: "busy", holders: [{ client: "alice" }] }],
+      ["B", "campaign", { election: "e", value: "b", waitMs: 200 }, "timeout"],
+    ],
+  },
+  {
+    title: "a leader whose session was lost does not lead, and the next one does",
+    steps: [
+      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "campaign", { election: "e", value: "a" }, { token: "$t" }],
+      ["A", "untilLost", {}, { later: "lost" }],
+      ["B", "campaign", { election: "e", value: "b" }, { waits: "b" }],
+      ["net", "cut", { of: "A" }],
+      ["lost", "answers", {}, { reason: "session-expired", atNs: "$lost" }],
+      ["A", "state", {}, { held: false }],
+      ["b", "answers", {}, { token: ">$t", atNs: ">$lost" }],
+      ["A", "resign", {}, { was: "lost" }],
+      ["A", "proclaim", { value: "me!" }, "session-expired"],
+    ],
+  },
+  {
+    title: "who resigned cannot proclaim, and resigning again changes nothing",
+    steps: [
+      ["A", "campaign", { election: "e", value: "a" }],
+      ["A", "resign", {}, { was: "released" }],
+      ["A", "resign", {}, { was: "released" }],
+      ["A", "proclaim", { value: "still me" }, "not-found"],
+      ["A", "state", {}, { held: false }],
+    ],
+  },
+  {
+    title: "an election is the lock of its name",
+    steps: [
+      ["A", "campaign", { election: "e", value: "a" }, { token: "$t" }],
+      ["B", "acquire", { locks: "e", waitMs: 0 }, { error: "busy", holders: [{ token: "$t" }] }],
+      ["A", "resign"],
+      ["B", "acquire", { locks: "e", value: "usurper" }],
+      ["A", "leader", { election: "e" }, { leader: { value: "usurper" } }],
+    ],
+  },
+  {
+    title: "observers follow a leader over a break of their own connection",
+    steps: [
+      ["A", "campaign", { election: "e", value: "one" }],
+      ["B", "connect", { via: "relay" }],
+      ["B", "observe", { election: "e" }],
+      ["B", "hears", {}, { leader: { value: "one" } }],
+      ["net", "cut", { of: "B" }],
+      ["A", "proclaim", { value: "two" }],
+      ["net", "mend", { of: "B" }],
+      ["B", "hears", {}, { leader: { value: "two" } }],
+    ],
+  },
+];
+
+const highTokens: readonly Scenario[] = [
+  {
+    title: "tokens above 2^53 are exact, grow, and can be asked after",
+    highTokens: true,
+    steps: [
+      ...times(10, (i) => ["A", "acquire", { as: `x${i}`, locks: `t/${i}` }, { later: `x${i}` }]),
+      ...times(10, (i) => [`x${i}`, "answers", {}, { token: `$t${i}`, tokens: [`>9007199254740992`] }]),
+      ...times(10, (i) => ["B", "checkToken", { name: `t/${i}`, token: `$t${i}` }, { state: "live" }]),
+      ...times(10, (i) => ["B", "getLock", { name: `t/${i}` }, { holders: [{ token: `$t${i}` }] }]),
+    ],
+  },
+  {
+    title: "tokens above 2^53 come exactly in errors, places, elections and what was before",
+    highTokens: true,
+    steps: [
+      ["A", "connect", { at: [0] }],
+      ["B", "connect", { at: [0] }],
+      ["A", "campaign", { election: "e", value: "a" }, { token: "$t", tokens: [">9007199254740992"] }],
+      ["B", "leader", { election: "e" }, { leader: { token: "$t" } }],
+      ["B", "acquire", { locks: "e", waitMs: 0 }, { error: "busy", holders: [{ token: "$t" }] }],
+      ["B", "acquire", { locks: "e" }, { waits: "b", holders: [{ token: "$t" }] }],
+      ["A", "resign"],
+      ["b", "answers", {}, { token: ">$t", previous: { token: "$t" } }],
+    ],
+  },
+];
+
+/** Every scenario of the suite. What the words mean, scenario.ts says. */
+export const scenarios: readonly Scenario[] = [
+  ...taking,
+  ...cancelling,
+  ...kinds,
+  ...several,
+  ...reentry,
+  ...losing,
+  ...resuming,
+  ...store,
+  ...standingStill,
+  ...errors,
+  ...oddNames,
+  ...looking,
+  ...elections,
+  ...highTokens,
 ];

@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { cp, mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { credentials } from "@grpc/grpc-js";
 import { type EmbeddedEtcd, type EmbeddedEtcdOptions, startEmbeddedEtcd } from "../../server/adapters/etcd/embedded.ts";
 import {
@@ -41,19 +42,39 @@ export interface TestEtcd extends AsyncDisposable {
   compact(revision: number): Promise<void>;
 }
 
+/** How to start an etcd for a test. */
+export type TestEtcdOptions = Pick<EmbeddedEtcdOptions, "clientPort" | "quotaBytes" | "historyKept" | "flags"> & {
+  /** How many revisions it has behind it, as after years. Default: none. */
+  readonly revisionsBefore?: number;
+};
+
 /** Starts the pinned etcd, building it first where that has not been done. */
-export async function startEtcd(
-  options: Pick<EmbeddedEtcdOptions, "clientPort" | "quotaBytes" | "historyKept" | "flags"> = {},
-): Promise<TestEtcd> {
+export async function startEtcd({ revisionsBefore, ...options }: TestEtcdOptions = {}): Promise<TestEtcd> {
   const dataDir = await mkdtemp(join(tmpdir(), "holdfast-etcd-"));
   const binary = await toolPath("etcd");
   try {
     const start = (clientPort: number) => startEmbeddedEtcd({ ...options, binary, dataDir, clientPort });
+    if (revisionsBefore !== undefined) {
+      await (await start(0)).stop();
+      await age(dataDir, revisionsBefore);
+    }
     return new Running(await start(options.clientPort ?? 0), start, dataDir);
   } catch (error) {
     await rm(dataDir, { recursive: true });
     throw error;
   }
+}
+
+/** Adds revisions to the data of an etcd that does not run, as `etcdutl` does for clusters restored from a backup. */
+async function age(dataDir: string, revisions: number): Promise<void> {
+  const aged = `${dataDir}-aged`;
+  const peer = "http://127.0.0.1:1";
+  const flags = ["--skip-hash-check", "--mark-compacted", `--bump-revision=${revisions}`, `--data-dir=${aged}`];
+  const member = ["--name=holdfast", `--initial-cluster=holdfast=${peer}`, `--initial-advertise-peer-urls=${peer}`];
+  const restore = ["snapshot", "restore", join(dataDir, "member/snap/db"), ...flags, ...member];
+  await promisify(execFile)(await toolPath("etcdutl"), restore);
+  await rm(dataDir, { recursive: true });
+  await rename(aged, dataDir);
 }
 
 /** Path of a tool that `tools/build.sh` builds: "etcd", "etcdctl", "etcdutl" or "grpcurl". */

@@ -97,11 +97,11 @@ class Running implements ServerProcess {
   }
 
   pause(): void {
-    process.kill(this.pid, "SIGSTOP");
+    this.#child.kill("SIGSTOP");
   }
 
   resume(): void {
-    process.kill(this.pid, "SIGCONT");
+    this.#child.kill("SIGCONT");
   }
 
   async readiness(): Promise<string> {

@@ -11,6 +11,9 @@ export function connectTo(address: string, { tls, liveness, ttlMs }: Settings): 
     "grpc.use_local_subchannel_pool": 1,
     // What may be repeated is decided here, and nowhere else.
     "grpc.enable_retries": 0,
+    // A server that was away for minutes must not be counted as away for two more when it is back.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1000,
   };
   if (tls?.serverName !== undefined) options["grpc.ssl_target_name_override"] = tls.serverName;
   if (liveness === "transport") {
