@@ -11,7 +11,7 @@ import { type KeyChange, TrueQueues } from "./true-queues.ts";
 
 const PREFIX = "holdfast/";
 const MARKER = "audit/marker";
-const MARK_EVERY_MS = 50;
+const MARK_EVERY_MS = 10;
 const AGAIN_AFTER_MS = 200;
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 

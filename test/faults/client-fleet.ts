@@ -1,5 +1,6 @@
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { ConnectOptions } from "../../clients/typescript/src/index.ts";
 import { GuardedRegister } from "../support/guarded-register.ts";
 import { monotonicMs } from "../support/monotonic.ts";
@@ -13,11 +14,27 @@ const PROGRAM = new URL("./client.ts", import.meta.url).pathname;
 
 /** What the locks guard: one register each, in this process, reached over a pipe that no fault touches. */
 export class Registers {
-  /** Told after each read, which is the first thing that a holder does. */
-  onRead: (run: ClientRun) => void = () => undefined;
   refusals = 0;
   accepted = 0;
   private readonly registers = new Map<string, GuardedRegister>();
+  private readonly awaited = new Set<(run: ClientRun) => void>();
+
+  /** Resolves when a client, or any of some, has just been granted a lock and begun to use what that guards. */
+  nextHolder(isMeant: (run: ClientRun) => boolean = () => true): Promise<ClientRun> {
+    return new Promise((resolve) => {
+      const tell = (run: ClientRun): void => {
+        if (!isMeant(run)) return;
+        this.awaited.delete(tell);
+        resolve(run);
+      };
+      this.awaited.add(tell);
+    });
+  }
+
+  /** A client has read, which is the first thing that a holder does. */
+  hasRead(run: ClientRun): void {
+    for (const tell of [...this.awaited]) tell(run);
+  }
 
   touch({ lock, token, what, value }: Touch): { accepted: boolean; value: number } {
     const register = this.registers.get(lock) ?? new GuardedRegister();
@@ -95,9 +112,15 @@ export class FleetClient {
       const answer = registers.touch(touch);
       run.answers.push({ op: touch.op, what: touch.what, atMs: monotonicMs(), ...answer });
       program.send({ kind: "answer", answer: { op: touch.op, ...answer } } satisfies ClientOrder);
-      if (touch.what === "read") registers.onRead(run);
+      if (touch.what === "read") registers.hasRead(run);
     };
     this.program = program;
+  }
+
+  /** Resolves when it has just begun to use what a lock guards, or after so long. */
+  async isInside(withinMs: number): Promise<void> {
+    const inside = this.options.registers.nextHolder((run) => run === this.run);
+    await Promise.race([inside, delay(withinMs)]);
   }
 
   order(order: ClientOrder): void {

@@ -94,7 +94,7 @@ const exclusive = (name: string): LockSpec => ({ name, mode: "exclusive", permit
 
 function wish(): Wish {
   const fate = random.next();
-  const hot = exclusive(`hot/${1 + random.below(3)}`);
+  const hot = exclusive(`hot/${1 + random.below(5)}`);
   if (fate < 0.4) return { locks: [hot] };
   if (fate < 0.55) return { locks: [hot], waitMs: 0 };
   if (fate < 0.65) return { locks: [hot], waitMs: 50 + random.below(1500) };
@@ -107,7 +107,7 @@ function wish(): Wish {
 
 /** Uses what the lock guards, without looking whether it is still held: that is what the token is for. */
 async function work(op: number, lock: HeldLock, locks: readonly LockSpec[]): Promise<void> {
-  const pauseMs = random.happens(0.03) ? random.below(500) : random.below(15);
+  const pauseMs = random.happens(0.03) ? random.below(500) : random.below(30);
   const [first] = locks;
   if (first?.mode !== "exclusive" || !first.name.startsWith("hot/")) return void (await delay(pauseMs));
   const token = Number(lock.token);

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ConnectOptions } from "../../clients/typescript/src/index.ts";
@@ -90,6 +90,11 @@ export class Episode implements Service {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by);
   }
 
+  /** Writes down what is done, by the clock of the clients' logs. */
+  log(what: string): void {
+    appendFileSync(join(this.options.folder, "faults.log"), `${monotonicMs().toFixed(1)} ${what}\n`);
+  }
+
   found(what: string, detail: string): void {
     this.findings.push({ what, detail });
   }
@@ -147,6 +152,7 @@ export class Episode implements Service {
 
   /** Everything is well again: everybody gets what they wait for, leaves, and leaves nothing behind. */
   private async comeRight(): Promise<void> {
+    this.log("all is well again");
     this.options.network.mend();
     for (const relay of [...this.etcdRelays, ...this.serverRelays]) relay.mend();
     for (const part of [...this.etcd.members, ...this.servers, ...this.clients]) {

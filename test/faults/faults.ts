@@ -32,6 +32,9 @@ export interface Fault {
   end(): void | Promise<void>;
 }
 
+/** Who is to be hit while it holds something must do so in that time, or is hit anyway. */
+const INSIDE_WITHIN_MS = 1000;
+
 /** What can go wrong; each entry chooses a target and a length. */
 const KINDS: readonly ((service: Service, random: Random) => Fault)[] = [
   ({ etcd }, random) => killMember("etcd killed", random.pick(etcd.members), between(random, 200, 4000)),
@@ -47,13 +50,11 @@ const KINDS: readonly ((service: Service, random: Random) => Fault)[] = [
   },
   ({ clients }, random) => {
     const client = random.pick(clients);
-    return onClient(
-      "client killed",
-      client,
-      between(random, 0, 500),
-      () => client.kill9(),
-      () => client.start(),
-    );
+    const killInside = async (): Promise<void> => {
+      await client.isInside(INSIDE_WITHIN_MS);
+      await client.kill9();
+    };
+    return onClient("client killed", client, between(random, 0, 500), killInside, () => client.start());
   },
   ({ etcd }, random) => {
     const member = random.pick(etcd.members);
@@ -68,7 +69,11 @@ const KINDS: readonly ((service: Service, random: Random) => Fault)[] = [
   ({ clients }, random) => {
     const client = random.pick(clients);
     const [stop, go] = stopping(client);
-    return onClient("client stopped", client, between(random, 500, 12_000), stop, go);
+    const stopInside = async (): Promise<void> => {
+      await client.isInside(INSIDE_WITHIN_MS);
+      await stop();
+    };
+    return onClient("client stopped", client, between(random, 500, 12_000), stopInside, go);
   },
   ({ etcd }, random) => unplugged("etcd isolated", random.pick(etcd.members).machine, between(random, 1000, 7000)),
   ({ servers }, random) => unplugged("server isolated", random.pick(servers).machine, between(random, 1000, 8000)),
@@ -160,11 +165,12 @@ export function faultNames(service: Service, random: Random): string[] {
   return KINDS.map((kind) => kind(service, random).name);
 }
 
-/** A fault by chance; those in `rare` are preferred, so that all kinds come up. */
-export function chooseFault(service: Service, random: Random, done: ReadonlyMap<string, number>): Fault {
-  const candidates = Array.from({ length: 3 }, () => random.pick(KINDS)(service, random));
-  const timesOf = ({ name }: Fault): number => done.get(name) ?? 0;
-  return candidates.reduce((rarest, each) => (timesOf(each) < timesOf(rarest) ? each : rarest));
+/** Faults without end, by chance: each kind once before any comes again. */
+export function* dealFaults(service: Service, random: Random): Generator<Fault, never> {
+  for (;;) {
+    const deck = [...KINDS];
+    while (deck.length > 0) yield deck.splice(random.below(deck.length), 1)[0]!(service, random);
+  }
 }
 
 const between = (random: Random, from: number, to: number): number => from + random.below(to - from);

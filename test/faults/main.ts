@@ -6,7 +6,7 @@
  * - `--kills N` kill -9 of servers under load (default 50), after each of which clients are served `--within MS` later
  *   (default 2000); `--leaders N` kills of etcd's leader right after a grant (default 20); `--stops N` holders stopped
  *   for twice their TTL (default 2);
- * - `--report FILE` writes what was done and found.
+ * - `--report FILE` writes what was done and found; `--keep` keeps logs and data although nothing was found.
  *
  * Everything runs in namespaces that this makes for itself: network, processes, mounts. They go with it, whatever
  * happens, and so does all that was started. Prints what was found, with the command that does it again, and fails if
@@ -39,6 +39,7 @@ const { values: options } = parseArgs({
     leaders: { type: "string", default: "20" },
     stops: { type: "string", default: "2" },
     report: { type: "string" },
+    keep: { type: "boolean", default: false },
   },
 });
 
@@ -85,8 +86,7 @@ async function run(): Promise<number> {
   const shows = new Map<string, EpisodeResult>();
   const episodes: EpisodeResult[] = [];
   const gaps: Gaps = [];
-  const done = new Map<string, number>();
-  const mixed = { load: () => ({ kind: "mixed", workers: 5 }) as const };
+  const mixed = { load: () => ({ kind: "mixed", workers: 8 }) as const };
   const calm = { load: (client: number) => ({ kind: "calm", name: `own/${client}`, workers: 8 }) as const };
   let names: readonly string[] = [];
 
@@ -110,7 +110,7 @@ async function run(): Promise<number> {
     );
     for (const { what, detail } of findings) console.log(`  FAILED ${what}: ${detail}`);
     if (findings.length > 0) console.log(`  logs and data: ${folder}`);
-    else rmSync(folder, { recursive: true });
+    else if (!options.keep) rmSync(folder, { recursive: true });
     return result;
   };
 
@@ -135,7 +135,7 @@ async function run(): Promise<number> {
     const seed = Number(options.from) + i;
     const result = await one(`episode of seed ${seed}`, seed, {
       ...mixed,
-      torment: chaos(Number(options.chaos) * 1000, done),
+      torment: chaos(Number(options.chaos) * 1000),
     });
     if (result.findings.length > 0)
       console.log(`  again: make faults ARGS="--episodes 1 --from ${seed} --kills 0 --leaders 0 --stops 0"`);
@@ -153,6 +153,7 @@ async function run(): Promise<number> {
   if (options.report !== undefined) writeReport(options.report, result);
   for (const each of notTested(result)) console.log(`did not occur, so was not tested: ${each}`);
   console.log(`${shows.size + episodes.length} episodes, ${failed} failed, in ${Math.round(result.seconds)} s`);
-  if (failed === 0) rmSync(top, { recursive: true });
+  if (options.keep) console.log(`logs and data: ${top}`);
+  else if (failed === 0) rmSync(top, { recursive: true });
   return failed === 0 ? 0 : 1;
 }

@@ -1,22 +1,24 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { monotonicMs } from "../support/monotonic.ts";
 import type { Episode } from "./episode.ts";
-import { chooseFault, type Fault } from "./faults.ts";
+import { dealFaults, type Fault } from "./faults.ts";
 import type { ClientRun } from "./history.ts";
 
-/** Two or three faults at a time, chosen by the episode's seed; those that are rare in `done` are preferred. */
-export function chaos(forMs: number, done: Map<string, number>): (episode: Episode) => Promise<void> {
+/** Two or three faults at a time, chosen by the episode's seed. */
+export function chaos(forMs: number): (episode: Episode) => Promise<void> {
   return async (episode) => {
     const { random } = episode;
     const atATime = 2 + random.below(2);
+    const faults = dealFaults(episode, random);
     const active = new Map<string, Promise<void>>();
     const over = new AbortController();
     const suffer = async (fault: Fault): Promise<void> => {
       episode.count(`fault: ${fault.name}`);
-      done.set(fault.name, (done.get(fault.name) ?? 0) + 1);
+      episode.log(`begins: ${fault.name} (${fault.target})`);
       await fault.begin();
       await delay(fault.forMs, undefined, { signal: over.signal }).catch(() => undefined);
       await fault.end();
+      episode.log(`ended: ${fault.name} (${fault.target})`);
       active.delete(fault.target);
     };
     // All clients have something to lose by then.
@@ -24,7 +26,7 @@ export function chaos(forMs: number, done: Map<string, number>): (episode: Episo
     const untilMs = performance.now() + forMs;
     while (performance.now() < untilMs) {
       while (active.size < atATime) {
-        const fault = chooseFault(episode, random, done);
+        const fault = faults.next().value;
         if (!active.has(fault.target)) active.set(fault.target, suffer(fault));
       }
       if ([...active.keys()].filter((target) => target.startsWith("etcd")).length > 1)
@@ -84,7 +86,7 @@ export function killLeaders(times: number): (episode: Episode) => Promise<void> 
         i--;
         continue;
       }
-      await nextRead(episode);
+      await episode.registers.nextHolder();
       await leader.kill9();
       episode.count("show: leader of etcd killed right after a grant");
       await delay(episode.random.below(2500));
@@ -103,7 +105,7 @@ export function stopHolders(times: number, ttlMs: number): (episode: Episode) =>
     await delay(1000);
     const stops: { readonly run: ClientRun; readonly goesOnAtMs: number }[] = [];
     for (let i = 0; i < times; i++) {
-      const run = await nextRead(episode);
+      const run = await episode.registers.nextHolder();
       const client = episode.clients.find((each) => each.run === run);
       if (client === undefined) continue;
       client.signal("SIGSTOP");
@@ -132,14 +134,4 @@ export function stopHolders(times: number, ttlMs: number): (episode: Episode) =>
         if (answered?.accepted === false) episode.count("show: late write of a stopped holder refused");
     }
   };
-}
-
-/** Resolves when a client has just been granted a lock and begun to use what that guards. */
-function nextRead({ registers }: Episode): Promise<ClientRun> {
-  return new Promise((resolve) => {
-    registers.onRead = (run) => {
-      registers.onRead = () => undefined;
-      resolve(run);
-    };
-  });
 }
