@@ -15,8 +15,17 @@ installed := node_modules/.installed-by-make
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
+# The web console, as the server serves it: what it was made from is newer, or it was not made yet.
+console := console/dist/index.html
+$(console): $(installed) $(shell find console clients/cli/text.ts -type f -not -path 'console/dist/*')
+	@vite build console --logLevel warn
+	@touch $@
+
+.PHONY: console
+console: $(console) ## Build the web console, which the server serves at its HTTP address
+
 .PHONY: run
-run: $(installed) ## Start a server with an etcd of its own; ARGS="..." for its flags (holdfast server --help)
+run: $(installed) $(console) ## Start a server with an etcd of its own; ARGS="..." for its flags (holdfast server --help)
 	@exec node clients/cli/main.ts server $(ARGS)
 
 .PHONY: test
@@ -58,7 +67,7 @@ format: $(installed) ## Format sources and protos, and apply the linter's safe f
 
 .PHONY: clean
 clean: ## Remove what can be made again: packages, built tools, caches (not .data, the locks of `make run`)
-	rm -rf node_modules clients/*/node_modules .cache coverage
+	rm -rf node_modules clients/*/node_modules .cache coverage console/dist test-output
 
 # npm ci would insist on packages for platforms that no registry has to serve; install leaves the lock as it is.
 $(installed): package.json package-lock.json .npmrc clients/typescript/package.json

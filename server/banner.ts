@@ -25,7 +25,7 @@ export function banner({ version, grpc, grpcHasTls, http, etcd }: Ready): string
   return `Holdfast ${version} is ready.
 
 gRPC  ${grpc}${grpcHasTls ? " with TLS" : ""}
-HTTP  ${http}  /healthz /readyz /metrics
+HTTP  ${http}  console, /healthz /readyz /metrics
 etcd  ${etcd}
 
 ${grpcHasTls ? "" : `${plain}\n`}Ctrl-C ends it.

@@ -9,6 +9,7 @@ import {
   parseAddress,
   parseAdvertised,
   parseEndpoints,
+  parseNames,
   parsePrefix,
 } from "./setting-values.ts";
 import { environmentName, type Setting, type SettingName, settings } from "./settings.ts";
@@ -19,6 +20,8 @@ export interface Config {
   /** Where clients are told to find this server; port 0: the one it listens on. `undefined`: where it listens. */
   readonly advertiseAddress: Address | "none" | undefined;
   readonly httpAddress: Address;
+  /** Names besides those of this machine itself under which the console may be reached, in lower case. */
+  readonly consoleHosts: ReadonlySet<string>;
   /** `undefined`: plain text. */
   readonly tls: CertificateAndKey | undefined;
   /** Whether plain text may go beyond loopback. */
@@ -90,6 +93,7 @@ export function readConfig(
     grpcAddress: given.parsed("grpc-address", parseAddress),
     advertiseAddress: given.parsed("advertise-address", parseAdvertised),
     httpAddress: given.parsed("http-address", parseAddress),
+    consoleHosts: given.parsed("console-hosts", parseNames),
     tls: readPair(given, "tls-cert", "tls-key"),
     insecure: given.isSet("insecure"),
     etcd,

@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { loadAssets } from "./adapters/console/assets.ts";
+import { Console } from "./adapters/console/console.ts";
 import { type EtcdStore, openEtcdStore } from "./adapters/etcd/index.ts";
-import { startGrpcServer } from "./adapters/grpc/server.ts";
+import { type GrpcServer, startGrpcServer } from "./adapters/grpc/server.ts";
 import { startHttpServer } from "./adapters/http/server.ts";
 import { watchEventLoop } from "./adapters/telemetry/event-loop.ts";
 import { Log } from "./adapters/telemetry/log.ts";
@@ -51,6 +54,7 @@ class Run {
   private readonly faulted = Promise.withResolvers<never>();
   private etcd: OwnEtcd | undefined;
   private stopServing: ((problem: string) => void) | undefined;
+  private console: Console | undefined;
 
   constructor(config: Config) {
     this.config = config;
@@ -82,7 +86,8 @@ class Run {
     await this.startEngine(engine);
     this.stopServing = (problem) => engine.fail(problem);
     const http = await this.serveHttp(engine, metrics.scrape);
-    const { advertised, address: grpc } = await this.serveGrpc(engine, store, version);
+    const { advertised, address: grpc, local } = await this.serveGrpc(engine, store, version);
+    this.serveConsole({ local, version, serverId });
     engine.register({ address: advertised, version });
     this.log.event("info", "server.started", { serverId, grpc, http, etcd });
     process.stdout.write(banner({ version, grpc, http, etcd, grpcHasTls: this.config.tls !== undefined }));
@@ -136,6 +141,10 @@ class Run {
       health: () => (this.fault === undefined ? engine.health() : { serving: false, problem: this.fault }),
       metrics,
       metricsContentType: METRICS_CONTENT_TYPE,
+      rest: async (request, response) => {
+        if (this.console !== undefined) return this.console.answer(request, response);
+        response.writeHead(503, { "content-type": "text/plain; charset=utf-8" }).end("the server is starting\n");
+      },
     }).catch((error: Error) => refuse("--http-address", error));
     this.parts.use(server);
     return `${needsTls ? "https" : "http"}://${formatAddress({ ...address, port: server.port })}`;
@@ -145,7 +154,7 @@ class Run {
     engine: Engine,
     store: EtcdStore,
     version: string,
-  ): Promise<{ advertised: string; address: string }> {
+  ): Promise<{ advertised: string; address: string; local: GrpcServer["local"] }> {
     const { grpcAddress: address, tls, insecure, limits, log } = { ...this.config, log: this.log };
     const { maxTtlMs } = limits;
     const eventLoop = this.parts.use(watchEventLoop());
@@ -166,7 +175,13 @@ class Run {
       engine.fail(problem);
       void server.stop(0);
     };
-    return { advertised: self.address, address: formatAddress({ ...address, port: server.port }) };
+    return { advertised: self.address, address: formatAddress({ ...address, port: server.port }), local: server.local };
+  }
+
+  private serveConsole(parts: { local: GrpcServer["local"]; version: string; serverId: string }): void {
+    const { local: services, ...names } = parts;
+    const assets = loadAssets(fileURLToPath(new URL("../console/dist", import.meta.url)));
+    this.console = new Console({ services, assets, hosts: this.config.consoleHosts, ...names });
   }
 
   private onFault({ message }: Error): void {

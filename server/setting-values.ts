@@ -37,6 +37,14 @@ export function parseEndpoints(text: string): { scheme: string | undefined; endp
   return { scheme: parts[0]?.[1], endpoints };
 }
 
+/** Names of machines with commas, without ports, in lower case. Empty: none. */
+export function parseNames(text: string): ReadonlySet<string> {
+  const names = text.split(",").map((name) => name.trim().toLowerCase());
+  const wrong = names.find((name) => name !== "" && !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(name));
+  if (wrong !== undefined) throw new Error(`"${wrong}" is not a name such as holdfast.example.com, without a port`);
+  return new Set(names.filter((name) => name !== ""));
+}
+
 /** What keys begin with: ends with "/", so that no prefix is the beginning of another by chance. */
 export function parsePrefix(text: string): string {
   if (!text.endsWith("/") || !text.isWellFormed() || text.length > 200)

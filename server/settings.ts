@@ -27,7 +27,12 @@ export const settings = [
     name: "http-address",
     value: "host:port",
     fallback: "127.0.0.1:7401",
-    text: "where /healthz, /readyz and /metrics are; with TLS if beyond loopback and not --insecure",
+    text: "where the console, /healthz, /readyz and /metrics are; with TLS if beyond loopback and not --insecure",
+  },
+  {
+    name: "console-hosts",
+    value: "list",
+    text: "names, several with commas, under which browsers may open the console, besides this machine's own",
   },
   { name: "tls-cert", value: "file", text: "certificate chain (PEM) to serve with TLS" },
   { name: "tls-key", value: "file", text: "private key (PEM) of --tls-cert" },

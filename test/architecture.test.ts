@@ -19,6 +19,7 @@ const rules: readonly Rule[] = [
   { about: "server/engine/", may: ["server/core/", "server/ports/", "server/engine/"] },
   ...adapter("etcd", ["@grpc/grpc-js", "@bufbuild/protobuf", "server/gen/"]),
   ...adapter("grpc", ["@grpc/grpc-js", "@bufbuild/protobuf", "server/gen/"]),
+  ...adapter("console", []),
   ...adapter("http", []),
   ...adapter("memory", []),
   ...adapter("telemetry", ["@opentelemetry/"]),
@@ -43,6 +44,10 @@ const rules: readonly Rule[] = [
     may: ["clients/cli/", "server/main.ts", "server/config.ts", "server/settings.ts", "commander", "node:"],
   },
   { about: "clients/cli/", may: ["clients/cli/", "clients/typescript/src/index.ts", "commander", "node:"] },
+  {
+    about: "console/src/",
+    may: ["console/src/", "clients/cli/text.ts", "preact", "uplot", "@fontsource-variable/"],
+  },
   { about: "examples/", may: ["examples/", "clients/typescript/src/index.ts", "pg", "etcd3", "node:"] },
   { about: "demo/", may: ["demo/", "clients/typescript/src/index.ts", "server/adapters/etcd/embedded.ts", "node:"] },
 ];
@@ -85,7 +90,7 @@ function sources(folder: string): string[] {
   const path = join(root, folder);
   if (!existsSync(path)) return [];
   return readdirSync(path, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts") && !name.includes("node_modules"))
+    .filter((name) => /\.tsx?$/.test(name) && !name.includes("node_modules"))
     .map((name) => join(folder, name));
 }
 
@@ -95,7 +100,7 @@ function code(file: string): string {
 }
 
 describe("the shape of the code", () => {
-  const files = ["server", "clients", "demo"].flatMap(sources);
+  const files = ["server", "clients", "console", "demo"].flatMap(sources);
 
   it("lets each file import only what its layer may know", () => {
     expect(files.flatMap((file) => violations(file, code(file)))).toEqual([]);

@@ -38,6 +38,7 @@ describe("settings of a server", () => {
       grpcAddress: { host: "127.0.0.1", port: 7400 },
       advertiseAddress: undefined,
       httpAddress: { host: "127.0.0.1", port: 7401 },
+      consoleHosts: new Set(),
       tls: undefined,
       insecure: false,
       etcd: { kind: "embedded", dataFolder: ".data", binary: undefined },

@@ -5,6 +5,7 @@ import type { AdminEdge, Edge, EdgeLog } from "./edge.ts";
 import { Health } from "./health.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
 import { type ListenAddress, ListenError, Listener } from "./listener.ts";
+import { LocalCalls } from "./local-calls.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Pings } from "./pings.ts";
 import { registerServices } from "./services.ts";
@@ -33,6 +34,8 @@ export interface GrpcServerOptions {
 export interface GrpcServer {
   /** The port it listens on. */
   readonly port: number;
+  /** The same services for neighbours within this process. */
+  readonly local: LocalCalls;
   /**
    * Takes no further connections, sessions, holds or watches; tells those there are that they have `graceMs`, and
    * waits as long for them to leave; has the engine close the rest with `draining`; then ends every connection.
@@ -82,6 +85,7 @@ function adminEdge({ engine, self, eventLoopDelayMs, storeStatus }: AdminOptions
 
 class RunningServer implements GrpcServer {
   readonly port: number;
+  readonly local: LocalCalls;
   readonly #server: Server;
   readonly #listener: Listener;
   readonly #edge: Edge;
@@ -92,6 +96,7 @@ class RunningServer implements GrpcServer {
 
   constructor(server: Server, listener: Listener, edge: Edge, health: Health) {
     this.port = listener.port;
+    this.local = new LocalCalls(edge);
     this.#server = server;
     this.#listener = listener;
     this.#edge = edge;

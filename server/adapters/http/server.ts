@@ -12,6 +12,8 @@ export interface HttpServerOptions {
   readonly health: () => { readonly serving: boolean; readonly problem: string };
   readonly metrics: () => Promise<string>;
   readonly metricsContentType: string;
+  /** Answers everything else. Rejects if the connection breaks meanwhile. */
+  readonly rest: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 }
 
 export interface HttpServer extends AsyncDisposable {
@@ -21,7 +23,7 @@ export interface HttpServer extends AsyncDisposable {
 
 /**
  * Starts what probes and Prometheus ask: `/healthz` answers 200 while the process runs; `/readyz` 200 while it serves,
- * else 503 and why; `/metrics`. Disposing it ends every connection.
+ * else 503 and why; `/metrics`. Every other path is for `rest`. Disposing it ends every connection.
  *
  * Rejects with an error of one line when it cannot listen.
  */
@@ -74,24 +76,29 @@ interface Page {
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, options: HttpServerOptions): Promise<void> {
-  const { status, body, contentType = "text/plain; charset=utf-8" } = await pageFor(request, options);
+  const make = pages.get(request.url?.split("?")[0] ?? "");
+  if (make === undefined) return options.rest(request, response);
+  const allowed = request.method === "GET" || request.method === "HEAD";
+  const page = allowed ? await make(options) : { status: 405, body: "only GET and HEAD\n" };
+  const { status, body, contentType = "text/plain; charset=utf-8" } = page;
   const length = Buffer.byteLength(body);
   response.writeHead(status, { "content-type": contentType, "content-length": length, "cache-control": "no-store" });
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-async function pageFor(request: IncomingMessage, options: HttpServerOptions): Promise<Page> {
-  if (request.method !== "GET" && request.method !== "HEAD") return { status: 405, body: "only GET and HEAD\n" };
-  switch (request.url?.split("?")[0]) {
-    case "/healthz":
-      return { status: 200, body: "alive\n" };
-    case "/readyz": {
-      const { serving, problem } = options.health();
-      return serving ? { status: 200, body: "serving\n" } : { status: 503, body: `${problem}\n` };
-    }
-    case "/metrics":
-      return { status: 200, body: await options.metrics(), contentType: options.metricsContentType };
-    default:
-      return { status: 404, body: "there are /healthz, /readyz and /metrics\n" };
-  }
+const pages: ReadonlyMap<string, (options: HttpServerOptions) => Page | Promise<Page>> = new Map<
+  string,
+  (options: HttpServerOptions) => Page | Promise<Page>
+>([
+  ["/healthz", () => ({ status: 200, body: "alive\n" })],
+  ["/readyz", readiness],
+  [
+    "/metrics",
+    async (options) => ({ status: 200, body: await options.metrics(), contentType: options.metricsContentType }),
+  ],
+]);
+
+function readiness({ health }: HttpServerOptions): Page {
+  const { serving, problem } = health();
+  return serving ? { status: 200, body: "serving\n" } : { status: 503, body: `${problem}\n` };
 }

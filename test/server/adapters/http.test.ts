@@ -1,9 +1,12 @@
 import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { type HttpServer, startHttpServer } from "../../../server/adapters/http/server.ts";
+import { type HttpServer, type HttpServerOptions, startHttpServer } from "../../../server/adapters/http/server.ts";
 
 const running: HttpServer[] = [];
+const rest: HttpServerOptions["rest"] = async ({ url }, response) => {
+  response.writeHead(418).end(`the rest: ${url}`);
+};
 afterEach(async () => {
   for (const server of running.splice(0)) await server[Symbol.asyncDispose]();
 });
@@ -19,6 +22,7 @@ async function start(
     health: () => health,
     metrics,
     metricsContentType: "text/plain; version=0.0.4",
+    rest,
   });
   running.push(server);
   return `http://127.0.0.1:${server.port}`;
@@ -46,9 +50,10 @@ describe("the http endpoint", () => {
     expect(await response.text()).toBe("holdfast_locks 3\n");
   });
 
-  it("answers nothing else", async () => {
+  it("leaves everything else to the rest, and only probes to themselves", async () => {
     const url = await start();
-    expect(await get(`${url}/`)).toEqual([404, "there are /healthz, /readyz and /metrics\n"]);
+    expect(await get(`${url}/`)).toEqual([418, "the rest: /"]);
+    expect(await get(`${url}/healthz/x?y`)).toEqual([418, "the rest: /healthz/x?y"]);
     expect(await get(`${url}/healthz`, { method: "POST", body: "x" })).toEqual([405, "only GET and HEAD\n"]);
     expect(await get(`${url}/readyz`, { method: "HEAD" })).toEqual([200, ""]);
   });
@@ -88,6 +93,7 @@ describe("the http endpoint", () => {
       health: () => ({ serving: true, problem: "" }),
       metrics: async () => "",
       metricsContentType: "text/plain",
+      rest,
     });
     await expect(again).rejects.toThrow(`127.0.0.1:${port} is in use: end what listens there, or give another address`);
   });

@@ -1,0 +1,44 @@
+import type { Reason } from "../../core/reason.ts";
+import type { WatchQuery } from "../../engine/lock-engine.ts";
+
+/** Who wants something changed, as far as is known. */
+export interface Caller {
+  /** The network address that the request came from. */
+  readonly peer: string;
+  /** Whether it came from this machine itself, not through a proxy. */
+  readonly local: boolean;
+  /** What it shows to be let in. Empty: nothing. */
+  readonly token: string;
+}
+
+/** The calls that the console makes, by their names in `holdfast.v1`. */
+export type ReadName = "GetLock" | "ListSessions" | "GetSession" | "GetStatus" | "ListEvents" | "GetWaitGraph";
+export type ChangeName = "ReleaseLock" | "CloseSession";
+
+/** What came of a call: the response as JSON, 64-bit numbers as strings, or why there is none. */
+export type ServiceAnswer =
+  | { readonly kind: "ok"; readonly json: unknown }
+  | { readonly kind: "failed"; readonly reason: Reason; readonly message: string };
+
+/** A reader's place among the locks: it takes the latest state of what changed, as JSON, as fast as it can. */
+export interface LockPlace {
+  take(limit: number): { readonly locks: readonly unknown[]; readonly caughtUp: boolean };
+  close(): void;
+}
+
+/**
+ * What the console shows comes through here: `LockService` and `AdminService` as everybody else gets them, in the JSON
+ * of their protos. Calls never reject.
+ */
+export interface Services {
+  read(name: ReadName, request: object): Promise<ServiceAnswer>;
+  change(name: ChangeName, request: object, caller: Caller): Promise<ServiceAnswer>;
+  watchLocks(query: WatchQuery, ready: () => void): LockPlace;
+  /**
+   * Tells what the server counted: at first of each second that it remembers, oldest first, then of each new one.
+   * Returns what ends it.
+   */
+  watchStatistics(take: (samples: readonly unknown[]) => void): () => void;
+  /** Whether this caller may change anything; if not, why, in words for people, and whether a token would help. */
+  access(caller: Caller): { readonly allowed: boolean; readonly problem: string; readonly byToken: boolean };
+}
