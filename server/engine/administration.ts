@@ -15,6 +15,7 @@ import type {
 import type { History, HistoryPage, HistoryQuery } from "./history.ts";
 import type { Answer } from "./lock-engine.ts";
 import type { Statistics, StatisticsWatch } from "./statistics.ts";
+import { WRITE_WITHOUT_EFFECT } from "./write-proof.ts";
 
 /** What it needs of the engine. */
 export interface AdministrationHost {
@@ -32,9 +33,6 @@ export interface AdministrationHost {
   readonly lagMs: number;
   readonly provenAtMs: number;
 }
-
-/** A key that nobody writes: to delete it is a write for the store, and changes nothing. */
-const NOBODYS_KEY = "server/check";
 
 /** Answers the people on call: from the table, from what is remembered, and from the store's own word. */
 export class Administration implements AdminEngine {
@@ -99,8 +97,9 @@ export class Administration implements AdminEngine {
 
   checkStore(done: (tookMs: number | undefined) => void): void {
     const sentAtMs = this.host.nowMs();
-    const check = { guards: [], writes: [{ kind: "delete", key: NOBODYS_KEY }] } as const;
-    this.store.commit([check], ({ kind }) => done(kind === "decided" ? this.host.nowMs() - sentAtMs : undefined));
+    this.store.commit([WRITE_WITHOUT_EFFECT], ({ kind }) =>
+      done(kind === "decided" ? this.host.nowMs() - sentAtMs : undefined),
+    );
   }
 
   listEvents(query: HistoryQuery): HistoryPage {

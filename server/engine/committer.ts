@@ -14,13 +14,21 @@ export class Committer {
   private readonly store: Store;
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
+  private readonly answered: (outcome: CommitOutcome, sentAtMs: number) => void;
   private inFlight = 0;
   private scheduled = false;
 
-  constructor(store: Store, clock: Clock, telemetry: Telemetry) {
+  /** `answered` is told of every transaction, and when it was sent. */
+  constructor(
+    store: Store,
+    clock: Clock,
+    telemetry: Telemetry,
+    answered: (outcome: CommitOutcome, sentAtMs: number) => void = () => undefined,
+  ) {
     this.store = store;
     this.clock = clock;
     this.telemetry = telemetry;
+    this.answered = answered;
   }
 
   submit(operation: PendingOperation): void {
@@ -49,6 +57,7 @@ export class Committer {
 
   private settled(batch: Batch, outcome: CommitOutcome, sentAtMs: number): void {
     this.inFlight--;
+    this.answered(outcome, sentAtMs);
     if (outcome.kind === "no-space" && !this.group.full) {
       this.group.full = true;
       this.clock.at(this.clock.nowMs() + FULL_FOR_MS, () => {

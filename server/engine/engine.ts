@@ -32,9 +32,15 @@ import { Renewals } from "./renewals.ts";
 import { NewSession, type Opening, type OpeningHost, ResumeSession, recordOf, refusalOf } from "./session-openings.ts";
 import { Statistics } from "./statistics.ts";
 import { findToken } from "./tokens.ts";
+import { WriteProof } from "./write-proof.ts";
 
 /** How often the table is proven current while there are sessions; acks need a proof within the last 2 s. */
 const PROVE_EVERY_MS = 500;
+/** For so long etcd may not answer, nor commit, before this server says that it cannot serve: longer than an election. */
+const SILENT_AFTER_MS = 3000;
+const STUCK_AFTER_MS = 4000;
+/** Within so much clients are to have left a server that cannot reach its store, not all of them at once. */
+const LEAVE_LOST_STORE_WITHIN_MS = 2000;
 const AUDIT_EVERY_MS = 300_000;
 /** How many keys a sweep deletes at a time. */
 const SWEEP_KEYS = 40;
@@ -75,6 +81,7 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   private readonly entropy: Entropy;
   private readonly telemetry: Telemetry;
   private readonly statistics: Statistics;
+  private readonly writes: WriteProof;
   private readonly committer: Committer;
   private readonly tableBarrier: Barrier;
   private readonly renewals: Renewals;
@@ -96,6 +103,7 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   private stopping = false;
   private halted = false;
   private failure = "";
+  private storeLost = false;
   private whenEmpty: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
@@ -108,7 +116,10 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
     this.administration = new Administration(this, options.store, history, this.statistics);
     this.limits = options.limits;
     this.serverId = options.serverId;
-    this.committer = new Committer(options.store, options.clock, this.telemetry);
+    this.writes = new WriteProof(options.store, options.clock);
+    this.committer = new Committer(options.store, options.clock, this.telemetry, (outcome, sentAtMs) =>
+      this.writes.answered(outcome, sentAtMs),
+    );
     this.tableBarrier = new Barrier(this.table, options.store, options.clock, (seen, answered) =>
       this.fail(
         `etcd is at revision ${answered}, but this server has seen ${seen}: it was restored from a backup or replaced. ` +
@@ -271,13 +282,21 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   }
 
   health(): { readonly serving: boolean; readonly problem: string } {
-    const age = this.nowMs() - this.tableBarrier.provenAtMs;
     let problem = this.failure;
     if (problem === "" && !this.isReady) problem = "the table has not been read yet";
     if (problem === "" && (this.draining || this.stopping)) problem = "the server is shutting down";
-    if (problem === "" && age === Number.POSITIVE_INFINITY) problem = "the store has not answered yet";
-    if (problem === "" && age > 3000) problem = `the store has not answered for ${Math.round(age / 1000)} s`;
+    if (problem === "") problem = this.storeProblem();
     return { serving: problem === "", problem };
+  }
+
+  private storeProblem(): string {
+    const silentMs = this.nowMs() - this.tableBarrier.provenAtMs;
+    if (silentMs === Number.POSITIVE_INFINITY) return "the store has not answered yet";
+    if (silentMs > SILENT_AFTER_MS) return `the store has not answered for ${Math.round(silentMs / 1000)} s`;
+    const stuckMs = this.nowMs() - this.writes.provenAtMs;
+    if (stuckMs === Number.POSITIVE_INFINITY) return "the store has not committed a write yet";
+    if (stuckMs > STUCK_AFTER_MS) return `the store has not committed a write for ${Math.round(stuckMs / 1000)} s`;
+    return "";
   }
 
   get isDraining(): boolean {
@@ -579,7 +598,24 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   private proveRegularly(): void {
     if (this.halted) return;
     this.barrier(() => undefined);
+    if (this.failure === "") this.writes.renew();
+    this.noteStoreLost(this.isReady && this.storeProblem() !== "");
     this.after(PROVE_EVERY_MS, () => this.proveRegularly());
+  }
+
+  /**
+   * Tells those who can resume on another server to do so while this one cannot reach its store: the other may. They
+   * keep this stream until they have another, so that nothing is lost if none does better.
+   */
+  private noteStoreLost(isLost: boolean): void {
+    if (isLost === this.storeLost) return;
+    this.storeLost = isLost;
+    if (!isLost || this.servers.list().every(({ id }) => id === this.serverId)) return;
+    const servers = this.servers.othersThan(this.serverId);
+    for (const { state, stream } of this.links.values()) {
+      if (state.at !== "open" || state.session.record.onDisconnect !== "keep") continue;
+      stream.send({ kind: "draining", leaveWithinMs: LEAVE_LOST_STORE_WITHIN_MS, servers });
+    }
   }
 
   /** Stops serving for good, and tells every client why: the store cannot be trusted any more. */

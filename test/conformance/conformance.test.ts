@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type ServiceOptions, useService } from "../support/service.ts";
 import { build, Driver } from "./driver.ts";
 import { languages } from "./languages.ts";
-import { play } from "./play.ts";
+import { play, toldByNobody } from "./play.ts";
 import type { Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
@@ -14,7 +14,7 @@ const only = process.env.CONFORMANCE;
 const tested = languages.filter(({ name }) => only === undefined || name === only);
 
 /** Small enough to be reached in a scenario. */
-const flags = ["--max-claims-per-session", "40", "--max-waiters-per-lock", "5"];
+const flags = ["--max-claims-per-session", "40", "--max-waiters-per-lock", "5", ...toldByNobody];
 
 interface Place {
   readonly name: string;

@@ -10,6 +10,9 @@ import type { Connecting, Fields, LockFields, Locks, Outcome, Scenario, Step } f
 /** No step takes so long, on however busy a machine. */
 const PATIENCE_MS = 60_000;
 
+/** Flags of servers that tell clients of no other: what a scenario cuts off stays cut off. */
+export const toldByNobody: readonly string[] = ["--advertise-address", "none"];
+
 /** Where a scenario is played. */
 export interface Stage {
   readonly service: Service;
@@ -68,7 +71,7 @@ class Playing {
   }
 
   async prepare(): Promise<void> {
-    const { servers = 0, flags = [], alone, steps } = this.#scenario;
+    const { servers = 0, flags = toldByNobody, alone, steps } = this.#scenario;
     // Before the first step: no lock waits for a program to start.
     if (alone) await Promise.all(clientsIn(steps).map((name) => this.#startDriver(name)));
     if (servers === 0) return;
@@ -121,8 +124,12 @@ class Playing {
   async #clientDoes(who: string, what: string, fields: Fields, outcome: Outcome | undefined): Promise<void> {
     const [name = "", thread] = who.split("/");
     if (what === "connect") return this.#connect(name, fields, outcome);
-    if (!this.#seats.has(name)) await this.#connect(name, {}, undefined);
-    const seat = this.#seats.get(name)!;
+    if (!this.#seats.has(name)) {
+      await this.#connect(name, {}, undefined);
+      // Nothing that is timed waits for a connection.
+      this.#compare(await this.#answer(this.#send(this.#seat(name).driver, "session", { client: this.#own(name) })));
+    }
+    const seat = this.#seat(name);
     if (what === "hears") return this.#hears(seat, this.#own(String(fields.as ?? who)), outcome);
     const from = seat.driver.events.items.length;
     const sent = this.#send(seat.driver, what, {

@@ -6,7 +6,10 @@ export interface Scenario {
   readonly title: string;
   /** It needs tokens above 2^53: an etcd whose revisions are that high. */
   readonly highTokens?: true;
-  /** Servers of its own, that it may kill and stop: how many, and flags for them. It runs in one place only. */
+  /**
+   * Servers of its own, that it may kill and stop: how many, and flags for them (by default that they tell clients of
+   * no other). It is played in one place only.
+   */
   readonly servers?: number;
   readonly flags?: readonly string[];
   /** Each of its clients has a driver of its own, that may be stopped. */
@@ -18,8 +21,9 @@ export interface Scenario {
  * Who does what, with which fields, and what must come of it.
  *
  * `who` is one of
- * - a client, "A" to "H": `what` is an operation of README.md. It connects when it is first named, to one server, the
- *   next client to the next one; or by `connect`, with the fields of `Connecting`. Handles (`as`) are the client's name
+ * - a client, "A" to "H": `what` is an operation of README.md, or `hears`, which awaits the next event for a handle that
+ *   fits. It connects, and has a session, when it is first named: to one server, the next client to the next one; or
+ *   without a session by `connect`, with the fields of `Connecting`. Handles (`as`) are the client's name
  *   unless given.
  * - "A/1": the client A on its thread of control 1: `enter`, `leave`.
  * - "net": `cut`, `blackHole`, `dropReplies`, `mend` what is between client `of` and its servers, or the one `at` an index.

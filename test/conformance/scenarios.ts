@@ -152,7 +152,8 @@ const taking: readonly Scenario[] = [
     title: "a timed wait that ends lets those behind move up, and nobody in",
     steps: [
       ["A", "acquire", { locks: "a" }],
-      ["B", "acquire", { locks: "a", waitMs: 1_500 }, { waits: "b", position: 1 }],
+      ["C", "session"],
+      ["B", "acquire", { locks: "a", waitMs: 5_000 }, { waits: "b", position: 1 }],
       ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
       ["b", "answers", {}, "timeout"],
       ["c", "waiting", {}, { position: 1 }],
@@ -336,7 +337,8 @@ const cancelling: readonly Scenario[] = [
     title: "a waiting writer whose time is up lets in the readers behind it",
     steps: [
       ["A", "acquire", { locks: read("a") }],
-      ["B", "acquire", { locks: "a", waitMs: 1_000 }, { waits: "b" }],
+      ["C", "session"],
+      ["B", "acquire", { locks: "a", waitMs: 5_000 }, { waits: "b" }],
       ["C", "acquire", { locks: read("a") }, { waits: "c" }],
       ["b", "answers", {}, "timeout"],
       ["c", "answers"],
@@ -1423,6 +1425,21 @@ const resuming: readonly Scenario[] = [
       ["A", "release", {}, { was: "released" }],
       ["w", "answers"],
       ["b", "pending"],
+    ],
+  },
+  {
+    title: "a client that was told of one server learns of the others, and goes there when that one is killed",
+    servers: 2,
+    flags: [],
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, at: [0] }],
+      ["A", "session", {}, { session: "$s" }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["B", "connect", { at: [1] }],
+      ["server", "kill", { at: 0 }],
+      ["A", "update", { value: "resumed" }],
+      ["B", "getLock", { name: "a" }, { holders: [{ session: "$s", token: "$t", value: "resumed" }] }],
+      ["A", "getLock", { name: "a" }, { state: "held" }],
     ],
   },
   {

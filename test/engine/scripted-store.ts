@@ -1,5 +1,6 @@
 import type { Snapshot } from "../../server/core/entry.ts";
 import type { CommitOutcome, Operation } from "../../server/core/operation.ts";
+import { WRITE_WITHOUT_EFFECT } from "../../server/engine/write-proof.ts";
 import type { Clock } from "../../server/ports/clock.ts";
 import type { Feed, LeaseOutcome, RenewOutcome, RevisionOutcome, Store } from "../../server/ports/store.ts";
 import { KeyHistory } from "../support/key-history.ts";
@@ -21,8 +22,10 @@ export interface HeldRenewal extends Held<RenewOutcome> {
 export class ScriptedStore implements Store {
   readonly keys = new KeyHistory();
   /** Kinds of calls that are held back. */
-  readonly held = new Set<"commit" | "grant" | "renew" | "read" | "readAll">();
+  readonly held = new Set<"commit" | "proof" | "grant" | "renew" | "read" | "readAll">();
   readonly commits: HeldCommit[] = [];
+  /** The writes that only prove that the store commits. */
+  readonly proofs: Held<CommitOutcome>[] = [];
   readonly grants: Held<LeaseOutcome>[] = [];
   readonly renewals: HeldRenewal[] = [];
   readonly reads: Held<RevisionOutcome>[] = [];
@@ -78,6 +81,12 @@ export class ScriptedStore implements Store {
   }
 
   commit(operations: readonly Operation[], done: (outcome: CommitOutcome) => void): void {
+    if (operations[0] === WRITE_WITHOUT_EFFECT) {
+      this.ask("proof", this.proofs, { answer: done }, () =>
+        done({ kind: "decided", revision: this.keys.revision, applied: [true] }),
+      );
+      return;
+    }
     this.calls.commit++;
     const land = (): boolean[] => {
       const applied = this.keys.commit(operations);
@@ -124,7 +133,7 @@ export class ScriptedStore implements Store {
   }
 
   private ask<Call>(
-    kind: "commit" | "grant" | "renew" | "read" | "readAll",
+    kind: "commit" | "proof" | "grant" | "renew" | "read" | "readAll",
     calls: Call[],
     call: Call,
     answer: () => void,
