@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { loadAssets } from "./adapters/console/assets.ts";
 import { Console } from "./adapters/console/console.ts";
 import { type EtcdStore, openEtcdStore } from "./adapters/etcd/index.ts";
+import { grpcPeers } from "./adapters/grpc/peers.ts";
 import { type GrpcServer, startGrpcServer } from "./adapters/grpc/server.ts";
 import { startHttpServer } from "./adapters/http/server.ts";
 import { watchEventLoop } from "./adapters/telemetry/event-loop.ts";
@@ -76,6 +77,7 @@ class Run {
       entropy: systemEntropy,
       limits: this.config.limits,
       serverId,
+      peers: grpcPeers({ tls: this.config.tls !== undefined }),
       telemetry: {
         note(note) {
           metrics.note(note);

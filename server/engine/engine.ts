@@ -1,15 +1,15 @@
-import { SweepClaims } from "../core/claim-operations.ts";
-import type { Command, HolderEnd, LockView, Open, PreviousHolder, Resume, SessionEvent } from "../core/frames.ts";
+import type { Command, HolderEnd, LockView, PreviousHolder, SessionEvent } from "../core/frames.ts";
 import type { PendingOperation } from "../core/group-commit.ts";
 import { LockTable, type TableDelta, type TableSession } from "../core/lock-table.ts";
 import type { Claim } from "../core/queue.ts";
 import type { Reason } from "../core/reason.ts";
 import { ServerTable } from "../core/server-table.ts";
-import { type Ending, Session } from "../core/session.ts";
+import type { Ending, Session } from "../core/session.ts";
 import type { Limits } from "../core/session-host.ts";
 import { viewLock } from "../core/views.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Entropy } from "../ports/entropy.ts";
+import type { Peers } from "../ports/peers.ts";
 import type { SessionStream } from "../ports/session-stream.ts";
 import type { Change, Feed, Snapshot, Store } from "../ports/store.ts";
 import type { EngineNote, Telemetry } from "../ports/telemetry.ts";
@@ -17,33 +17,29 @@ import { Administration, type AdministrationHost } from "./administration.ts";
 import { Audit } from "./audit.ts";
 import { Barrier } from "./barrier.ts";
 import { Committer } from "./committer.ts";
-import { Deadlines, deadlineOf } from "./deadlines.ts";
+import { Deadlines } from "./deadlines.ts";
 import { Deadlocks } from "./deadlocks.ts";
+import { Evacuation, type EvacuationHost } from "./evacuation.ts";
 import { fanOut } from "./fan-out.ts";
 import { History } from "./history.ts";
 import { type Link, MAX_QUEUED_COMMANDS } from "./link.ts";
 import type { Answer, LockEngine, LockPage, LockQuery, LockWatch, TokenView, WatchQuery } from "./lock-engine.ts";
 import { LockWatches, listLocks } from "./lock-watches.ts";
-import { Openings } from "./openings.ts";
 import { PositionNotices } from "./position-notices.ts";
 import { PreviousHolders } from "./previous-holders.ts";
+import { Readiness, type StoreSilence, storeProblem } from "./readiness.ts";
 import { Registration, type ServerDescription } from "./registration.ts";
 import { Renewals } from "./renewals.ts";
-import { NewSession, type Opening, type OpeningHost, ResumeSession, recordOf, refusalOf } from "./session-openings.ts";
+import { SessionOpener, type SessionOpenerHost } from "./session-opener.ts";
+import type { Opening } from "./session-openings.ts";
 import { Statistics } from "./statistics.ts";
+import { sweep } from "./sweep.ts";
 import { findToken } from "./tokens.ts";
 import { WriteProof } from "./write-proof.ts";
 
 /** How often the table is proven current while there are sessions; acks need a proof within the last 2 s. */
 const PROVE_EVERY_MS = 500;
-/** For so long etcd may not answer, nor commit, before this server says that it cannot serve: longer than an election. */
-const SILENT_AFTER_MS = 3000;
-const STUCK_AFTER_MS = 4000;
-/** Within so much clients are to have left a server that cannot reach its store, not all of them at once. */
-const LEAVE_LOST_STORE_WITHIN_MS = 2000;
 const AUDIT_EVERY_MS = 300_000;
-/** How many keys a sweep deletes at a time. */
-const SWEEP_KEYS = 40;
 
 const EXPIRED_IN_STORE: Ending = {
   reason: "session-expired",
@@ -59,6 +55,8 @@ export interface EngineOptions {
   readonly limits: Limits;
   /** Names this run of the server: random, never used before. */
   readonly serverId: string;
+  /** The other servers, for when this one has lost its store. Absent: clients are not told to go elsewhere then. */
+  readonly peers?: Peers;
   /** How often the table is compared with the store, in milliseconds. Default: 5 minutes. */
   readonly auditEveryMs?: number;
 }
@@ -68,7 +66,7 @@ export interface EngineOptions {
  * goes out, all synchronously. Everything that decides a grant is in the table; losing this object loses no
  * claim, place or token (P6).
  */
-export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed {
+export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost, EvacuationHost, Feed {
   readonly serverId: string;
   /** For the people on call. */
   readonly administration: Administration;
@@ -78,7 +76,6 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   readonly servers = new ServerTable();
   private readonly store: Store;
   private readonly clock: Clock;
-  private readonly entropy: Entropy;
   private readonly telemetry: Telemetry;
   private readonly statistics: Statistics;
   private readonly writes: WriteProof;
@@ -92,24 +89,20 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   private readonly previous = new PreviousHolders();
   private readonly audit: Audit;
   private readonly registration: Registration;
-  private readonly links = new Map<SessionStream, Link>();
+  private readonly linksByStream = new Map<SessionStream, Link>();
   private readonly sessions = new Map<string, Session>();
-  private readonly openings = new Openings();
+  private readonly opener: SessionOpener;
+  private readonly readiness = new Readiness();
+  private readonly evacuation: Evacuation | undefined;
   /** Streams that were closed or have ended, for as long as anybody has them: nothing more is taken from them. */
   private readonly closed = new WeakSet<SessionStream>();
   private started: (() => void) | undefined;
-  private isReady = false;
-  private draining = false;
-  private stopping = false;
   private halted = false;
-  private failure = "";
-  private storeLost = false;
   private whenEmpty: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
     this.store = options.store;
     this.clock = options.clock;
-    this.entropy = options.entropy;
     const history = new History(() => options.clock.wallMs());
     this.statistics = new Statistics(options.clock, () => this.counts());
     this.telemetry = fanOut(options.telemetry, history, this.statistics);
@@ -134,6 +127,8 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
       barrier: (then) => this.barrier(then),
       deny: ({ victim, message }) => this.sessions.get(victim.sessionId)?.breakDeadlock(victim, message),
     });
+    this.opener = new SessionOpener(this, options.store, options.entropy);
+    this.evacuation = options.peers && new Evacuation(this, options.peers);
     this.renewals = new Renewals(this, options.store, this.telemetry, () => this.tableBarrier.provenAtMs);
     this.notices = new PositionNotices(this.table, options.clock, (id) => this.sessions.get(id));
     this.watches = new LockWatches(this.table);
@@ -155,18 +150,27 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   }
 
   /**
+   * Asks to be sent nobody any more: says that it does not serve, and that it drains. Whoever comes is still served,
+   * until `drain`: what sends clients here needs time to notice.
+   */
+  withdraw(): void {
+    if (this.readiness.leaving === "no") this.readiness.leaving = "withdrawn";
+    this.registration.drain();
+  }
+
+  /**
    * Stops taking commands. Sessions that end with their stream are ended; those that can be resumed are told to
    * go elsewhere, and keep their claims. `stopped` is called once, when etcd has confirmed, or after `withinMs`.
    */
   stop(withinMs: number, stopped: () => void): void {
-    this.stopping = true;
+    this.readiness.leaving = "draining";
     const finish = (): void => {
       if (this.halted) return;
       this.halted = true;
       stopped();
     };
     this.whenEmpty = finish;
-    for (const link of [...this.links.values()]) {
+    for (const link of [...this.linksByStream.values()]) {
       const session = link.state.at === "open" ? link.state.session : undefined;
       if (session?.record.onDisconnect === "release") session.end("draining", "the server is shutting down");
       else this.closeLink(link, "draining", "the server is shutting down: resume on another");
@@ -180,15 +184,15 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
 
   command(stream: SessionStream, command: Command): void {
     if (this.closed.has(stream)) return;
-    let link = this.links.get(stream);
+    let link = this.linksByStream.get(stream);
     if (link === undefined) {
       link = { stream, state: { at: "new" } };
-      this.links.set(stream, link);
+      this.linksByStream.set(stream, link);
     }
     switch (link.state.at) {
       case "new":
-        if (command.kind === "open") this.open(link, command);
-        else if (command.kind === "resume") this.resume(link, command);
+        if (command.kind === "open") this.opener.open(link, command);
+        else if (command.kind === "resume") this.opener.resume(link, command);
         else this.refuse(stream, "invalid", `the first command must be open, not ${command.kind}`);
         return;
       case "opening":
@@ -216,7 +220,7 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   }
 
   refuse(stream: SessionStream, reason: Reason, message: string): void {
-    const link = this.links.get(stream) ?? { stream, state: { at: "new" } };
+    const link = this.linksByStream.get(stream) ?? { stream, state: { at: "new" } };
     const session = link.state.at === "open" ? link.state.session : undefined;
     this.closeLink(link, reason, message);
     // With KEEP the client may not have heard it yet, and still believe: its claims stay until its deadline (P5).
@@ -225,9 +229,9 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
 
   disconnected(stream: SessionStream, how: "half-closed" | "broken"): void {
     this.closed.add(stream);
-    const link = this.links.get(stream);
+    const link = this.linksByStream.get(stream);
     if (link === undefined) return;
-    this.links.delete(stream);
+    this.linksByStream.delete(stream);
     const { state } = link;
     link.state = { at: "closed" };
     if (state.at !== "open") return;
@@ -241,17 +245,17 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   }
 
   drain(leaveWithinMs: number): void {
-    this.draining = true;
+    this.readiness.leaving = "draining";
     this.registration.drain();
-    const servers = this.servers.othersThan(this.serverId);
-    for (const link of [...this.links.values()])
+    const servers = this.otherServers();
+    for (const link of [...this.linksByStream.values()])
       if (link.state.at === "open") link.stream.send({ kind: "draining", leaveWithinMs, servers });
       // Who is not in yet has nothing to lose by going elsewhere at once.
       else this.closeLink(link, "draining", "this server is shutting down: use another");
   }
 
   transportProven(stream: SessionStream): void {
-    const link = this.links.get(stream);
+    const link = this.linksByStream.get(stream);
     if (link?.state.at !== "open" || link.state.session.record.liveness !== "transport") return;
     this.renewals.proven(link.state.session);
   }
@@ -282,25 +286,17 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   }
 
   health(): { readonly serving: boolean; readonly problem: string } {
-    let problem = this.failure;
-    if (problem === "" && !this.isReady) problem = "the table has not been read yet";
-    if (problem === "" && (this.draining || this.stopping)) problem = "the server is shutting down";
-    if (problem === "") problem = this.storeProblem();
+    const problem = this.readiness.problem(this.storeSilence);
     return { serving: problem === "", problem };
   }
 
-  private storeProblem(): string {
-    const silentMs = this.nowMs() - this.tableBarrier.provenAtMs;
-    if (silentMs === Number.POSITIVE_INFINITY) return "the store has not answered yet";
-    if (silentMs > SILENT_AFTER_MS) return `the store has not answered for ${Math.round(silentMs / 1000)} s`;
-    const stuckMs = this.nowMs() - this.writes.provenAtMs;
-    if (stuckMs === Number.POSITIVE_INFINITY) return "the store has not committed a write yet";
-    if (stuckMs > STUCK_AFTER_MS) return `the store has not committed a write for ${Math.round(stuckMs / 1000)} s`;
-    return "";
+  private get storeSilence(): StoreSilence {
+    const nowMs = this.nowMs();
+    return { readMs: nowMs - this.tableBarrier.provenAtMs, writeMs: nowMs - this.writes.provenAtMs };
   }
 
   get isDraining(): boolean {
-    return this.draining || this.stopping;
+    return this.readiness.leaving !== "no";
   }
 
   get lagMs(): number {
@@ -330,129 +326,26 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
 
   // -- Opening and resuming --------------------------------------------------------------------------
 
-  private open(link: Link, open: Open): void {
-    const receivedAtMs = this.nowMs();
-    const problem = this.cannotServe();
-    if (problem !== undefined) return this.closeLink(link, problem.reason, problem.message);
-    link.state = { at: "opening", queued: [] };
-    // The last resort only: dead sessions are ended by their keys, in batches (DESIGN 4.7).
-    const leaseSeconds = Math.ceil((open.ttlMs * 1.02) / 1000 + 2);
-    this.store.grantLease(leaseSeconds, (outcome) => {
-      if (outcome.kind !== "granted") {
-        const full = outcome.kind === "no-space";
-        const message = full
-          ? "the store is full: an operator must free space"
-          : "the store does not answer: try again later";
-        return this.closeLink(link, "store-unavailable", message);
-      }
-      if (link.state.at !== "opening") return this.revokeLease(outcome.lease);
-      const secret = open.onDisconnect === "keep" ? this.entropy.newSecret() : "";
-      const secretHash = secret === "" ? "" : this.entropy.hash(secret);
-      const record = recordOf(open, { serverId: this.serverId, secretHash, link, wallMs: this.wallMs() });
-      const sessionId = this.entropy.newId();
-      this.expect(new NewSession(this, link, { sessionId, secret, lease: outcome.lease, receivedAtMs, record }));
-    });
+  refusal(): { readonly reason: Reason; readonly message: string } | undefined {
+    return this.readiness.refusal(this.storeSilence);
   }
 
-  private resume(link: Link, resume: Resume): void {
-    const problem = this.cannotServe();
-    if (problem !== undefined) return this.closeLink(link, problem.reason, problem.message);
-    link.state = { at: "opening", queued: [] };
-    this.barrier((current) => {
-      if (link.state.at !== "opening") return;
-      if (!current)
-        return this.closeLink(
-          link,
-          "store-unavailable",
-          "the store does not answer: resume again with a larger attempt",
-        );
-      const session = this.table.sessions.get(resume.sessionId);
-      if (session !== undefined && !this.mayResume(session, resume, link))
-        return this.closeLink(
-          link,
-          "not-permitted",
-          "secret or identity is not that of the session, or it cannot be resumed",
-        );
-      const refusal = refusalOf(session, resume.attempt);
-      if (refusal !== undefined) return this.closeLink(link, refusal.reason, refusal.message);
-      this.expect(new ResumeSession(this, link, resume));
-    });
+  otherServers(): readonly string[] {
+    return this.servers.othersThan(this.serverId);
   }
 
-  private mayResume(session: TableSession, resume: Resume, link: Link): boolean {
-    const { record } = session;
-    return (
-      record.onDisconnect === "keep" &&
-      record.secretHash === this.entropy.hash(resume.secret) &&
-      record.identity === link.stream.identity
-    );
+  took(session: Session): void {
+    this.sessions.set(session.id, session);
+    this.deadlines.watch(session);
   }
 
-  private cannotServe(): { reason: Reason; message: string } | undefined {
-    if (this.draining || this.stopping)
-      return { reason: "draining", message: "this server is shutting down: use another" };
-    if (this.failure !== "") return { reason: "store-unavailable", message: this.failure };
-    if (!this.isReady)
-      return { reason: "store-unavailable", message: "this server has not read the store yet: try again" };
-    return undefined;
-  }
-
-  private expect(opening: Opening): void {
-    const earlier = this.openings.add(opening);
-    if (earlier?.link !== undefined)
-      this.closeLink(earlier.link, "superseded", "the same resume came over another stream");
-    this.submit(opening);
+  links(): Iterable<Link> {
+    return this.linksByStream.values();
   }
 
   forget(opening: Opening): void {
-    this.openings.delete(opening);
+    this.opener.forget(opening);
     this.checkEmpty();
-  }
-
-  /** The table shows a session that this server wrote: from here on it is this server's. */
-  private adopt(entry: TableSession, opening: Opening): void {
-    const provenAtMs = opening.provenAtMs ?? this.nowMs();
-    const session = new Session(this, entry, deadlineOf(provenAtMs, entry.record.ttlMs));
-    this.sessions.set(session.id, session);
-    this.deadlines.watch(session);
-    const link = opening.link?.state.at === "opening" ? opening.link : undefined;
-    opening.link = undefined;
-    if (entry.record.attempt > 0n) this.renewBeforeAnswering(session, link, opening.secret);
-    else if (link !== undefined) this.answerOpen(session, link, opening.secret);
-    // Nobody was told of this session, so nobody can resume it.
-    else session.end("closed-by-client", "the client left before the session was open");
-  }
-
-  private renewBeforeAnswering(session: Session, link: Link | undefined, secret: string): void {
-    if (link === undefined) return;
-    this.store.renewLease(session.lease, (outcome) => {
-      if (link.state.at !== "opening") return;
-      if (outcome.kind === "renewed" && session.isOpen) this.answerOpen(session, link, secret);
-      else if (outcome.kind === "unavailable")
-        this.closeLink(link, "store-unavailable", "the store does not answer: resume again with a larger attempt");
-      else if (session.isOver && this.table.sessions.has(session.id))
-        this.closeLink(link, "superseded", "the session was resumed on another stream");
-      else this.closeLink(link, "session-expired", "the session ended as it was resumed: open a new one");
-    });
-  }
-
-  private answerOpen(session: Session, link: Link, secret: string): void {
-    const queued = link.state.at === "opening" ? link.state.queued : [];
-    const { ttlMs, liveness, attempt } = session.record;
-    link.state = { at: "open", session };
-    this.note({ kind: "session.opened", session, resumed: attempt > 0n });
-    link.stream.send({
-      kind: "opened",
-      sessionId: session.id,
-      secret,
-      ttlMs,
-      validForMs: ttlMs,
-      heartbeatIntervalMs: liveness === "heartbeat" ? Math.floor(ttlMs / 3) : undefined,
-      claims: session.listClaims(),
-      servers: this.servers.othersThan(this.serverId),
-    });
-    session.attach(link.stream);
-    for (const command of queued) this.command(link.stream, command);
   }
 
   // -- What etcd says --------------------------------------------------------------------------------
@@ -463,7 +356,8 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   }
 
   private replace(snapshot: Snapshot, why: "gap" | "disagreement"): void {
-    if (this.isReady && snapshot.revision < this.table.revision) {
+    const { isReady } = this.readiness;
+    if (isReady && snapshot.revision < this.table.revision) {
       this.fail(
         `etcd has revision ${snapshot.revision}, but this server has seen ${this.table.revision}: it was restored`,
       );
@@ -471,9 +365,9 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
     }
     const delta = this.table.replace(snapshot.revision, snapshot.entries);
     this.servers.replace(snapshot.entries);
-    if (this.isReady) this.note({ kind: "table.resynced", revision: snapshot.revision, why });
+    if (isReady) this.note({ kind: "table.resynced", revision: snapshot.revision, why });
     else this.audit.start();
-    this.isReady = true;
+    this.readiness.isReady = true;
     this.act(delta);
     this.tableBarrier.advanced();
     this.lookForDeadlock();
@@ -533,8 +427,7 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
 
   private sessionChanged(id: string, now: TableSession | undefined): void {
     const own = this.sessions.get(id);
-    const opening = now && this.openings.find(id, now.record.attempt);
-    this.openings.seen(id, now?.record.attempt);
+    const opening = this.opener.seen(id, now);
     if (now === undefined) {
       if (own !== undefined) this.sessionEnded(own);
       return;
@@ -542,14 +435,14 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
     const isOurs = now.record.serverId === this.serverId;
     if (own !== undefined && isOurs && own.record.attempt === now.record.attempt) return own.sawEpoch(now.modRevision);
     if (own !== undefined) this.superseded(own);
-    if (isOurs && opening !== undefined) this.adopt(now, opening);
+    if (isOurs && opening !== undefined) this.opener.adopt(now, opening);
   }
 
   private sessionEnded(session: Session): void {
     const ending = session.ending ?? EXPIRED_IN_STORE;
     session.noteEnded(ending);
     this.detach(session, ending.reason, ending.message);
-    this.sweep(session);
+    sweep(this, session);
   }
 
   private superseded(session: Session): void {
@@ -558,38 +451,24 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
 
   private detach(session: Session, reason: Reason, message: string): void {
     this.sessions.delete(session.id);
-    const link = session.stream === undefined ? undefined : this.links.get(session.stream as SessionStream);
+    const link = session.stream === undefined ? undefined : this.linksByStream.get(session.stream as SessionStream);
     session.isGone();
     this.renewals.forget(session);
     if (link !== undefined) this.closeLink(link, reason, message);
     this.checkEmpty();
   }
 
-  /** Deletes the claim keys that an ended session leaves behind, and then revokes its lease, which frees nothing any more. */
-  private sweep(session: Session): void {
-    const garbage = this.table.garbageOfSession(session.id);
-    if (garbage.length === 0) return this.revokeLease(session.lease);
-    let left = Math.ceil(garbage.length / SWEEP_KEYS);
-    for (let at = 0; at < garbage.length; at += SWEEP_KEYS) {
-      const sweep: SweepClaims = new SweepClaims(session.id, garbage.slice(at, at + SWEEP_KEYS), (known) => {
-        if (!known) this.after(200, () => this.submit(sweep));
-        else if (--left === 0) this.revokeLease(session.lease);
-      });
-      this.submit(sweep);
-    }
-  }
-
   private checkEmpty(): void {
     if (this.whenEmpty === undefined || this.halted) return;
     const leaving = [...this.sessions.values()].some((session) => session.ending !== undefined);
-    if (!leaving && !this.openings.hasNew && this.registration.isOver) this.whenEmpty();
+    if (!leaving && !this.opener.hasNew && this.registration.isOver) this.whenEmpty();
   }
 
   closeLink(link: Link, reason: Reason, message: string): void {
     if (link.state.at === "closed" || this.closed.has(link.stream)) return;
     if (link.state.at === "open") link.state.session.stream = undefined;
     link.state = { at: "closed" };
-    this.links.delete(link.stream);
+    this.linksByStream.delete(link.stream);
     this.closed.add(link.stream);
     link.stream.send({ kind: "closed", reason, message });
   }
@@ -598,33 +477,20 @@ export class Engine implements LockEngine, OpeningHost, AdministrationHost, Feed
   private proveRegularly(): void {
     if (this.halted) return;
     this.barrier(() => undefined);
-    if (this.failure === "") this.writes.renew();
-    this.noteStoreLost(this.isReady && this.storeProblem() !== "");
+    if (this.readiness.failure === "") this.writes.renew();
+    const { isReady, failure, leaving } = this.readiness;
+    if (isReady && failure === "" && leaving !== "draining")
+      this.evacuation?.look(storeProblem(this.storeSilence) !== "");
     this.after(PROVE_EVERY_MS, () => this.proveRegularly());
-  }
-
-  /**
-   * Tells those who can resume on another server to do so while this one cannot reach its store: the other may. They
-   * keep this stream until they have another, so that nothing is lost if none does better.
-   */
-  private noteStoreLost(isLost: boolean): void {
-    if (isLost === this.storeLost) return;
-    this.storeLost = isLost;
-    if (!isLost || this.servers.list().every(({ id }) => id === this.serverId)) return;
-    const servers = this.servers.othersThan(this.serverId);
-    for (const { state, stream } of this.links.values()) {
-      if (state.at !== "open" || state.session.record.onDisconnect !== "keep") continue;
-      stream.send({ kind: "draining", leaveWithinMs: LEAVE_LOST_STORE_WITHIN_MS, servers });
-    }
   }
 
   /** Stops serving for good, and tells every client why: the store cannot be trusted any more. */
   fail(problem: string): void {
-    if (this.failure !== "") return;
-    this.failure = problem;
+    if (this.readiness.failure !== "") return;
+    this.readiness.failure = problem;
     this.telemetry.note({ kind: "engine.failed", problem });
     this.registration.abandon();
-    for (const link of [...this.links.values()]) this.closeLink(link, "store-unavailable", problem);
+    for (const link of [...this.linksByStream.values()]) this.closeLink(link, "store-unavailable", problem);
   }
 
   // -- SessionHost -----------------------------------------------------------------------------------

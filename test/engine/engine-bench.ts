@@ -53,6 +53,9 @@ export class EngineBench {
   readonly store = new ScriptedStore(this.clock);
   readonly notes: EngineNote[] = [];
   readonly engine: Engine;
+  /** What was asked of the other servers, to be answered by the test. */
+  readonly asked: { readonly addresses: readonly string[]; readonly answer: (serving: readonly string[]) => void }[] =
+    [];
   private ids = 0;
 
   constructor(start = true) {
@@ -67,6 +70,7 @@ export class EngineBench {
       telemetry: { note: (note) => this.notes.push(note) },
       limits: LIMITS,
       serverId: "server-1",
+      peers: { serving: (addresses, answer) => this.asked.push({ addresses, answer }) },
       auditEveryMs: 60_000,
     });
     if (!start) return;

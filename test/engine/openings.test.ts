@@ -25,6 +25,7 @@ describe("an open", () => {
       validForMs: 9000,
       heartbeatIntervalMs: 3000,
       claims: [],
+      servers: [],
     });
     expect(rest.map(({ kind }) => kind).sort()).toEqual(["granted", "heartbeat-ack"]);
     expect(record(bench, "session1")).toMatchObject({ ttlMs: 9000, attempt: 0n, serverId: "server-1" });

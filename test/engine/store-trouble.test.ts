@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { claimKey, serverKey } from "../../server/core/keys.ts";
+import { claimKey } from "../../server/core/keys.ts";
 import type { Answer } from "../../server/engine/lock-engine.ts";
 import { acquire } from "../core/session-bench.ts";
 import { exclusive } from "../support/key-history.ts";
@@ -96,31 +96,6 @@ describe("health", () => {
     }
     expect(bench.engine.health()).toEqual({ serving: true, problem: "" });
     expect(bench.store.proofs.length).toBeLessThan(2);
-  });
-
-  it("lost, clients that can resume are told to, if there is another server; the others stay", () => {
-    const bench = new EngineBench();
-    bench.store.write((keys) =>
-      keys.put(serverKey("b"), {
-        kind: "server",
-        record: { address: "b:1", version: "1", startedAtMs: 0, draining: false },
-      }),
-    );
-    const keeping = bench.open({ ttlMs: 60_000, onDisconnect: "keep" }).stream;
-    const bound = bench.open({ ttlMs: 60_000 }).stream;
-    bench.clock.turn(1000);
-    for (const stream of [keeping, bound]) stream.events();
-    bench.store.held.add("read");
-    bench.clock.turn(10_000);
-    expect(keeping.events()).toEqual([{ kind: "draining", leaveWithinMs: 2000, servers: ["b:1"] }]);
-    expect(bound.events()).toEqual([]);
-  });
-
-  it("lost, clients stay where they are if there is no other server", () => {
-    const { bench, stream } = withHolder();
-    bench.store.held.add("read");
-    bench.clock.turn(10_000);
-    expect(stream.events()).toEqual([]);
   });
 
   it("says that the server stops", () => {

@@ -95,7 +95,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "resume answered before the lease is renewed",
-    file: "server/engine/engine.ts",
+    file: "server/engine/session-opener.ts",
     find: "if (entry.record.attempt > 0n) this.renewBeforeAnswering(session, link, opening.secret);\n    else if",
     replace: "if",
   },
@@ -243,8 +243,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a KEEP session ended with its stream",
     file: "server/engine/engine.ts",
-    find: '    if (session.record.onDisconnect === "release")\n      session.end("closed-by-client", how',
-    replace: '    if (session.isOpen)\n      session.end("closed-by-client", how',
+    find: '    if (session.record.onDisconnect === "release") {\n      if (how',
+    replace: "    if (session.isOpen) {\n      if (how",
   },
   {
     name: "a KEEP session ended when its stream is refused",

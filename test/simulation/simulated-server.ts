@@ -30,8 +30,12 @@ export class SimulatedServer {
   private follower: LockFollower | undefined;
   private runs = 0;
 
-  constructor(number: number, etcd: SimulatedEtcd, truth: Truth) {
+  private readonly all: () => readonly SimulatedServer[];
+
+  /** `all` are the servers of the walk, this one among them. */
+  constructor(number: number, etcd: SimulatedEtcd, truth: Truth, all: () => readonly SimulatedServer[]) {
     this.number = number;
+    this.all = all;
     this.world = etcd.world;
     this.etcd = etcd;
     this.truth = truth;
@@ -50,6 +54,7 @@ export class SimulatedServer {
       telemetry: this.telemetry(),
       limits: { maxTtlMs: 600_000, maxClaimsPerSession: 1000, maxWaitersPerLock: 10_000, maxReentryDepth: 3 },
       serverId: `server${this.number}.${++this.runs}`,
+      peers: { serving: (addresses, done) => this.askPeers(process, addresses, done) },
       auditEveryMs: 5000,
     });
     this.follower = undefined;
@@ -59,6 +64,17 @@ export class SimulatedServer {
       this.follower = new LockFollower(this);
     });
     return [process, connection, engine];
+  }
+
+  /** Asks the others over the network, which is in order; what they answer is of the past when it arrives. */
+  private askPeers(process: Process, addresses: readonly string[], done: (serving: readonly string[]) => void): void {
+    this.world.after(this.world.between(1, 20), () => {
+      const serves = (server: SimulatedServer) => server.isUp && server.engine.health().serving;
+      const serving = this.all().filter((each) => addresses.includes(addressOf(each.number)) && serves(each));
+      this.world.after(this.world.between(1, 20), () =>
+        process.receive(() => done(serving.map((each) => addressOf(each.number)))),
+      );
+    });
   }
 
   get isUp(): boolean {
@@ -80,6 +96,8 @@ export class SimulatedServer {
   /** Sees every event that the engine sends, at the moment at which it is sent. */
   sent(stream: SimulatedStream, event: SessionEvent): void {
     if (event.kind === "heartbeat-ack") checkAck(this, stream, event.seq);
+    if (event.kind === "draining" && !this.engine.isDraining)
+      this.world.count("server: sends clients away from a lost store");
     if (event.kind !== "opened") return;
     stream.sessionId = event.sessionId;
     stream.openedAtServerMs = this.process.nowMs();

@@ -72,6 +72,7 @@ export const SITUATIONS: readonly string[] = [
   // What is done to servers and etcd.
   "trouble: server crashes",
   "trouble: server drains",
+  "server: sends clients away from a lost store",
   "trouble: server pauses",
   "trouble: server is cut off",
   "trouble: stream refused",

@@ -54,7 +54,10 @@ class Walk {
     this.world = world;
     this.etcd = new SimulatedEtcd(world);
     this.truth = new Truth(this.etcd);
-    const servers = Array.from({ length: 2 + (seed % 2) }, (_, i) => new SimulatedServer(i, this.etcd, this.truth));
+    const servers: SimulatedServer[] = Array.from(
+      { length: 2 + (seed % 2) },
+      (_, i) => new SimulatedServer(i, this.etcd, this.truth, () => servers),
+    );
     const register = new Register(world, () => this.clients);
     this.around = { world, truth: this.truth, etcd: this.etcd, register, servers, questions: undefined };
     this.trouble = new Trouble(this.etcd, this.truth, servers);
