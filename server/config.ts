@@ -215,7 +215,10 @@ function refuseExposed(given: Given, config: Config): void {
 }
 
 /** What clients read, and what `holdfast lock` tells its child. */
-const ofClients = ["HOLDFAST_SERVER", "HOLDFAST_TLS", "HOLDFAST_TLS_CA", "HOLDFAST_TOKEN", "HOLDFAST_LOCK"];
+const ofClients = [
+  ...["HOLDFAST_SERVER", "HOLDFAST_TLS", "HOLDFAST_TLS_CA"],
+  ...["HOLDFAST_TOKEN", "HOLDFAST_LOCK", "HOLDFAST_TOKENS", "HOLDFAST_LOCKS", "HOLDFAST_ELECTION"],
+];
 
 /** What Kubernetes puts into the environment of every container for a service whose name begins with ours. */
 const ofKubernetes = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/;

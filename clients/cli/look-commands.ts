@@ -3,33 +3,59 @@ import type { Client, LockView } from "../typescript/src/index.ts";
 import { complain } from "./complain.ts";
 import { addConnectionOptions, type ConnectionOptions, connectWith, explain } from "./connection.ts";
 import { exitCode } from "./exit-code.ts";
+import { type Manual, setManual } from "./manual.ts";
 import { changeLine, lockJson, locksTable, lockTable } from "./views.ts";
 
 type LookOptions = ConnectionOptions & { readonly json?: true };
 
-const jsonHelp = `
-With --json each lock is a JSON object on a line of its own: what the table shows and more, 64-bit numbers as strings,
-times in ISO 8601. Without it texts that clients chose are shown with control and bidirectional characters escaped.`;
+const jsonManual =
+  "With --json each lock is a JSON object on a line of its own: what the table shows and more, 64-bit numbers as strings, times in ISO 8601. Without it texts that clients chose are shown with control and bidirectional characters escaped.";
 
-const exitHelp =
-  "\nExit codes: 0 done; 2 a flag or an argument is wrong; 202 no server could be reached, or it has no store.";
+const manual = (description: readonly string[], examples: Manual["examples"]): Manual => ({
+  description: [...description, jsonManual],
+  exits: ["ok", "failed", "usage", "unavailable"],
+  examples,
+  seeAlso: ["lock", "leader"],
+});
 
 /** Adds `holdfast ls`, `get` and `watch`, which look and change nothing. */
 export function addLookCommands(program: Command): void {
-  addLook(program, "ls", "List the locks that somebody holds or waits for.")
-    .argument("[prefix]", "what their names begin with, byte for byte; without it: all", "")
-    .addHelpText("after", `${jsonHelp}${exitHelp}\n\nExamples:\n  holdfast ls\n  holdfast ls orders/ --json`)
-    .action((prefix: string, options: LookOptions) => look(options, (client) => list(client, prefix, options)));
+  const ls = addLook(program, "ls", "List the locks that somebody holds or waits for.")
+    .argument("[prefix]", "what their names begin with, byte for byte; without it: all")
+    .action((prefix: string | undefined, options: LookOptions) =>
+      look(options, (client) => list(client, prefix ?? "", options)),
+    );
+  setManual(
+    ls,
+    manual(
+      ["Lists locks in order of their names: who holds each, since when, how many wait, and why."],
+      [
+        ["holdfast ls", "All of them."],
+        ["holdfast ls orders/ --json", "Those whose names begin so, for programs."],
+      ],
+    ),
+  );
 
-  addLook(program, "get", "Show one lock: its holders, and who waits, in order.")
+  const getCommand = addLook(program, "get", "Show one lock: its holders, and who waits, in order.")
     .argument("<name>", "its name")
-    .addHelpText("after", `${jsonHelp}\nA lock that nobody holds or waits for is free, and not an error.${exitHelp}`)
     .action((name: string, options: LookOptions) => look(options, (client) => get(client, name, options)));
+  setManual(
+    getCommand,
+    manual(["A lock that nobody holds or waits for is free, and not an error."], [["holdfast get orders/42", ""]]),
+  );
 
-  addLook(program, "watch", "Show the locks that exist, and then each change, until Ctrl-C.")
-    .argument("[prefix]", "what their names begin with, byte for byte; without it: all", "")
-    .addHelpText("after", `${jsonHelp}\nOf changes in quick succession the last is shown for certain.${exitHelp}`)
-    .action((prefix: string, options: LookOptions) => look(options, (client) => watch(client, prefix, options)));
+  const watchCommand = addLook(program, "watch", "Show the locks that exist, and then each change, until Ctrl-C.")
+    .argument("[prefix]", "what their names begin with, byte for byte; without it: all")
+    .action((prefix: string | undefined, options: LookOptions) =>
+      look(options, (client) => watch(client, prefix ?? "", options)),
+    );
+  setManual(
+    watchCommand,
+    manual(
+      ["Of changes in quick succession the last is shown for certain."],
+      [["holdfast watch orders/", "Follow the locks whose names begin so."]],
+    ),
+  );
 }
 
 function addLook(program: Command, name: string, description: string): Command {

@@ -3,29 +3,30 @@ import { type Config, ConfigError, readConfig } from "../../server/config.ts";
 import { environmentName, type Setting, settings } from "../../server/settings.ts";
 import { complain } from "./complain.ts";
 import { exitCode } from "./exit-code.ts";
+import { type Manual, setManual } from "./manual.ts";
 
-const help = `
-Each flag can be given as an environment variable instead, which it goes before. A flag or variable that is wrong
-ends the command with one line that names it.
-
-Without --etcd-endpoints it starts an etcd of its own on loopback, for trying things out and for a single machine:
-what is locked survives a restart of both, and nothing survives the loss of the folder --data. For more than one
-server give an etcd cluster of at least three members.
-
-SIGTERM, SIGINT and SIGHUP end it in order: clients that can resume elsewhere are told to, the rest lose their
-locks at once. A second one ends it immediately.
-
-Exit codes: 0 ended by a signal; 1 could not start, or stopped by itself: its last line on standard error says why;
-2 a setting is wrong.
-
-Examples:
-  holdfast server
-  holdfast server --etcd-endpoints etcd1:2379,etcd2:2379,etcd3:2379 --etcd-ca ca.pem
-  HOLDFAST_GRPC_ADDRESS=0.0.0.0:7400 holdfast server --tls-cert server.pem --tls-key server.key`;
+const manual: Manual = {
+  description: [
+    "Each flag can be given as an environment variable instead, which it goes before. A flag or variable that is wrong ends the command with one line that names it.",
+    "Without --etcd-endpoints it starts an etcd of its own on loopback, for trying things out and for a single machine: what is locked survives a restart of both, and nothing survives the loss of the folder --data. For more than one server give an etcd cluster of at least three members.",
+    "SIGTERM, SIGINT and SIGHUP end it in order: clients that can resume elsewhere are told to, the rest lose their locks at once. A second one ends it immediately.",
+    "It exits with 0 when a signal ended it, and with 1 when it could not start or stopped by itself: its last line on standard error says why.",
+  ],
+  exits: ["ok", "failed", "usage"],
+  examples: [
+    ["holdfast server", "With an etcd of its own."],
+    ["holdfast server --etcd-endpoints etcd1:2379,etcd2:2379,etcd3:2379 --etcd-ca ca.pem", "With one that is there."],
+    [
+      "HOLDFAST_GRPC_ADDRESS=0.0.0.0:7400 holdfast server --tls-cert server.pem --tls-key server.key",
+      "For clients on other machines.",
+    ],
+  ],
+};
 
 /** Adds `holdfast server`, which runs a server until it is told to stop. */
 export function addServerCommand(program: Command): void {
-  const command = program.command("server").description("Run a Holdfast server.").addHelpText("after", help);
+  const command = program.command("server").description("Run a Holdfast server.");
+  setManual(command, manual);
   for (const setting of settings) if (!("environmentOnly" in setting)) command.addOption(optionOf(setting));
   command.action(async () => {
     const given = command.options.map((option) => [option.name(), command.getOptionValue(option.attributeName())]);

@@ -10,13 +10,16 @@ let server: RunningServer;
 
 beforeAll(async () => {
   etcd = await startEtcd();
-  server = await startServer(["--etcd-endpoints", etcd.endpoint, "--log-level", "error"]);
+  server = await startServer(flags());
 });
 
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
   await etcd[Symbol.asyncDispose]();
 });
+
+/** Servers that tell clients of no other: one that is stopped is missed. */
+const flags = () => ["--etcd-endpoints", etcd.endpoint, "--log-level", "error", "--advertise-address", "none"];
 
 /** `holdfast lock` against the server of these tests. */
 function lock(args: readonly string[], address = server.grpc): Program {
@@ -111,6 +114,37 @@ describe("holdfast lock", () => {
     expect(await client.getLock("turn/2")).toMatchObject({ waiterCount: 0 });
   });
 
+  it("holds a lock together with others that share it, and keeps out one that does not", async () => {
+    await using first = lock(["--shared", "kind/1", "--", "sh", "-c", "echo in; exec sleep 60"]);
+    await first.saw(/in/);
+    expect(await outcome(["--shared", "--try", "kind/1", "--", "true"])).toBe("0");
+    expect(await outcome(["--try", "kind/1", "--", "true"])).toMatch(/^201 /);
+  });
+
+  it("is one of at most n, or takes several of n, and keeps to the n of others", async () => {
+    const semaphore = (...args: string[]) => ["--semaphore", "3", ...args, "kind/2"];
+    await using first = lock([...semaphore("--permits", "2"), "--", "sh", "-c", "echo in; exec sleep 60"]);
+    await first.saw(/in/);
+    await using second = lock([...semaphore(), "--", "sh", "-c", "echo in; exec sleep 60"]);
+    await second.saw(/in/);
+    expect(await outcome([...semaphore("--try"), "--", "true"])).toMatch(/^201 .* and 1 more$/);
+    expect(await outcome(["--semaphore", "4", "kind/2", "--", "true"])).toMatch(
+      /^201 holdfast: .*semaphore of 4.*semaphore of 3/,
+    );
+  });
+
+  it("holds several locks or none, and tells the command all names and tokens", async () => {
+    const names = ["several/1", "several/b c", "several/3"];
+    const say = 'echo "$HOLDFAST_LOCK $HOLDFAST_TOKEN"; echo "$HOLDFAST_LOCKS"; echo "$HOLDFAST_TOKENS"; exec sleep 60';
+    await using holder = lock([...names, "--", "sh", "-c", say]);
+    const [, token] = await holder.saw(/^several\/1 (\d+)\nseveral\/1\nseveral\/b c\nseveral\/3\n\d+\n\d+\n\d+\n/);
+    for (const name of names) expect(await outcome(["--try", "other", name, "--", "true"])).toMatch(/^201 /);
+    expect(await outcome(["--try", "other", "--", "true"])).toBe("0");
+    await using client = connect(server.grpc);
+    const { holders } = await client.getLock("several/1");
+    expect(holders).toMatchObject([{ token: BigInt(token!), lockCount: 3 }]);
+  });
+
   it.each(["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const)("passes %s on to the command", async (signal) => {
     const trap = `trap 'echo got; exit 3' ${signal.slice(3)}; echo in; while :; do sleep 0.05; done`;
     await using program = lock([`signal/${signal}`, "--", "sh", "-c", trap]);
@@ -137,7 +171,16 @@ describe("holdfast lock", () => {
     expect(await outcome(["--wait", "5s", "--try", "x", "--", "true"])).toMatch(
       /^2 holdfast: option '--try' cannot be used with option '--wait/,
     );
-    expect(await outcome(["x"])).toBe("2 holdfast: missing required argument 'command'");
+    expect(await outcome(["x"])).toBe("2 holdfast: give the command to run, after --");
+    expect(await outcome(["x", "--"])).toBe("2 holdfast: give the command to run, after --");
+    expect(await outcome(["x", "true"])).toBe("2 holdfast: give the command to run, after --");
+    expect(await outcome(["--", "true"])).toBe("2 holdfast: missing required argument 'name', before --");
+    expect(await outcome(["--semaphore", "0", "x", "--", "true"])).toMatch(/^2 holdfast: .*from 1 to 4294967295/);
+    expect(await outcome(["--semaphore", "2", "--permits", "3", "x", "--", "true"])).toMatch(/^2 holdfast: permits 3/);
+    expect(await outcome(["--semaphore", "2", "--shared", "x", "--", "true"])).toMatch(
+      /^2 holdfast: option '--shared' cannot be used with option '--semaphore/,
+    );
+    expect(await outcome(["x", "x", "--", "true"])).toMatch(/^2 holdfast: .*once/);
     expect(await outcome(["--ttl", "1s", "x", "--", "true"])).toMatch(/^2 holdfast: .*ttl/);
   });
 });
@@ -145,7 +188,7 @@ describe("holdfast lock", () => {
 describe("a command whose lock is lost", () => {
   /** A server of its own, to be stopped in its tracks. */
   async function withServer(run: (own: RunningServer) => Promise<void>): Promise<void> {
-    await using own = await startServer(["--etcd-endpoints", etcd.endpoint, "--log-level", "error"]);
+    await using own = await startServer(flags());
     await run(own);
   }
 
