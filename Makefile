@@ -56,6 +56,10 @@ faults: $(installed) ## Torment real processes, as root on Linux (half an hour);
 teeth: $(installed) ## Break the service in each known way and see the tests notice (an hour); ARGS="SEEDS NAME" (test/simulation/teeth.ts)
 	@exec node test/simulation/teeth.ts $(ARGS)
 
+.PHONY: package
+package: $(installed) $(console) ## Pack the command line and the TypeScript client for npm, into dist/
+	@exec node scripts/pack.ts dist
+
 .PHONY: generate
 generate: $(installed) ## Write the code that is generated from proto/ again
 	@exec node scripts/generate.ts
