@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import {
   type Address,
   durationFrom,
@@ -28,6 +29,8 @@ export interface Config {
   readonly insecure: boolean;
   readonly etcd: EmbeddedEtcdConfig | ExistingEtcdConfig;
   readonly prefix: string;
+  /** Where this server remembers how far it has seen etcd's history; `undefined`: nowhere. */
+  readonly stateFile: string | undefined;
   /** How long clients have to go elsewhere when the server is told to end. */
   readonly drainMs: number;
   readonly limits: {
@@ -98,6 +101,7 @@ export function readConfig(
     insecure: given.isSet("insecure"),
     etcd,
     prefix: given.parsed("prefix", parsePrefix),
+    stateFile: given.text("state-file") ?? (etcd.kind === "embedded" ? join(etcd.dataFolder, "seen.json") : undefined),
     // Where etcd ends too, there is nowhere to go.
     drainMs: etcd.kind === "embedded" ? 0 : given.parsed("drain-time", durationFrom(0, 600_000)),
     limits: {

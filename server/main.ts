@@ -108,7 +108,7 @@ class Run {
   }
 
   private async openStore(): Promise<{ store: EtcdStore; etcd: string }> {
-    const { etcd, prefix } = this.config;
+    const { etcd, prefix, stateFile } = this.config;
     if (etcd.kind === "embedded") {
       const tellEnd = (how: string) => this.etcdEnded.resolve(`etcd ${how}; the server ends with it: start it again`);
       this.etcd = this.parts.use(await startOwnEtcd(etcd, this.log, tellEnd));
@@ -117,6 +117,7 @@ class Run {
     const store = await openEtcdStore({
       ...address,
       prefix,
+      history: { file: stateFile },
       onFault: (fault) => this.onFault(fault),
       onTrouble: (event, why) => this.log.event("warn", event, { why }),
     });

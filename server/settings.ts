@@ -65,6 +65,11 @@ export const settings = [
     text: "what all keys in etcd begin with; servers with one prefix are one service",
   },
   {
+    name: "state-file",
+    value: "file",
+    text: "where this server remembers how far it has seen etcd, to notice one that was restored; kept in --data with an etcd of its own",
+  },
+  {
     name: "drain-time",
     value: "duration",
     fallback: "5s",

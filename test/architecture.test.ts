@@ -38,11 +38,18 @@ const rules: readonly Rule[] = [
     about: "clients/typescript/test/",
     may: ["clients/typescript/", "server/", "test/", "@holdfast/client", "@grpc/grpc-js", ...toolkit],
   },
-  // The one command that runs a server; every other is a client like any other.
-  {
-    about: "clients/cli/server-command.ts",
-    may: ["clients/cli/", "server/main.ts", "server/config.ts", "server/settings.ts", "commander", "node:"],
-  },
+  // The commands that run a server, or speak to etcd as one does; every other is a client like any other.
+  ...["server-command", "server-options", "confirm-restore-command"].map((name) => ({
+    about: `clients/cli/${name}.ts`,
+    may: [
+      "clients/cli/",
+      "server/main.ts",
+      "server/confirm-restore.ts",
+      "server/config.ts",
+      "server/settings.ts",
+      "commander",
+    ],
+  })),
   { about: "clients/cli/", may: ["clients/cli/", "clients/typescript/src/index.ts", "commander", "node:"] },
   {
     about: "console/src/",

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { VERSION } from "../typescript/src/index.ts";
 import { complain } from "./complain.ts";
 import { addCompletionCommands } from "./completion-command.ts";
+import { addConfirmRestoreCommand } from "./confirm-restore-command.ts";
 import { addElectCommands } from "./elect-command.ts";
 import { type ExitCode, exitCode } from "./exit-code.ts";
 import { addLockCommand } from "./lock-command.ts";
@@ -21,7 +22,7 @@ const program = new Command("holdfast")
 setManual(program, {
   description: [
     "Takes locks from a Holdfast service and runs commands under them, tells who holds what, or runs a server of the service. `holdfast <command> --help` is the manual of a command.",
-    "Where the servers are is said by --server or HOLDFAST_SERVER, for every command but server and completion.",
+    "Where the servers are is said by --server or HOLDFAST_SERVER, for every command but server, confirm-restore and completion.",
   ],
   exits: Object.keys(exitCode) as ExitCode[],
   passesOn: true,
@@ -34,6 +35,7 @@ addLockCommand(program);
 addElectCommands(program);
 addLookCommands(program);
 addServerCommand(program);
+addConfirmRestoreCommand(program);
 addCompletionCommands(program);
 
 try {

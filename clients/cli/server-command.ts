@@ -1,9 +1,9 @@
-import { type Command, Option } from "commander";
-import { type Config, ConfigError, readConfig } from "../../server/config.ts";
-import { environmentName, type Setting, settings } from "../../server/settings.ts";
+import type { Command } from "commander";
+import type { Config } from "../../server/config.ts";
 import { complain } from "./complain.ts";
 import { exitCode } from "./exit-code.ts";
 import { type Manual, setManual } from "./manual.ts";
+import { addServerOptions, readServerOptions } from "./server-options.ts";
 
 const manual: Manual = {
   description: [
@@ -27,32 +27,18 @@ const manual: Manual = {
 export function addServerCommand(program: Command): void {
   const command = program.command("server").description("Run a Holdfast server.");
   setManual(command, manual);
-  for (const setting of settings) if (!("environmentOnly" in setting)) command.addOption(optionOf(setting));
+  addServerOptions(command);
   command.action(async () => {
-    const given = command.options.map((option) => [option.name(), command.getOptionValue(option.attributeName())]);
-    const flags = Object.fromEntries(given.filter(([, value]) => value !== undefined));
-    process.exitCode = await run(flags);
+    process.exitCode = await run(readServerOptions(command));
   });
 }
 
-async function run(flags: Parameters<typeof readConfig>[0]): Promise<number> {
-  let config: Config;
-  try {
-    config = readConfig(flags, process.env);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    complain(error.message);
-    return exitCode.usage;
-  }
+async function run(config: Config | undefined): Promise<number> {
+  if (config === undefined) return exitCode.usage;
   // Loaded only here: a client starts without a server in its memory.
   const { runServer } = await import("../../server/main.ts");
   const problem = await runServer(config);
   if (problem === undefined) return exitCode.ok;
   complain(problem);
   return exitCode.failed;
-}
-
-function optionOf({ name, value, fallback, text }: Setting): Option {
-  const variable = `${environmentName(name)}${fallback === undefined ? "" : `; default: ${fallback}`}`;
-  return new Option(`--${name}${value === undefined ? "" : ` <${value}>`}`, `${text} (${variable})`);
 }

@@ -20,6 +20,9 @@ export const claimKey = (lock: string, sessionId: string, claimId: bigint): stri
 /** The prefix of the keys of all claims on a lock, and of no other lock's. */
 export const claimsOf = (lock: string): string => `claim/${lock}//`;
 
+/** Where etcd was in its history when a server last looked. No key of the table: nothing is decided by it. */
+export const STORE_KEY = "store";
+
 /** Takes a key apart; `undefined` if it is none of ours. */
 export function parseKey(key: string): ParsedKey | undefined {
   if (key.startsWith("session/")) {

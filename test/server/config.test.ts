@@ -43,6 +43,7 @@ describe("settings of a server", () => {
       insecure: false,
       etcd: { kind: "embedded", dataFolder: ".data", binary: undefined },
       prefix: "holdfast/",
+      stateFile: ".data/seen.json",
       drainMs: 0,
       limits: { maxTtlMs: 600_000, maxClaimsPerSession: 1_000, maxWaitersPerLock: 10_000, maxReentryDepth: 100 },
       logLevel: "info",
@@ -59,8 +60,10 @@ describe("settings of a server", () => {
   });
 
   it("can each be given in the environment", () => {
-    const anyText = { HOLDFAST_DATA: "folder", HOLDFAST_ETCD_BINARY: "program" };
-    expect(readConfig({}, anyText).etcd).toEqual({ kind: "embedded", dataFolder: "folder", binary: "program" });
+    const anyText = { HOLDFAST_DATA: "folder", HOLDFAST_ETCD_BINARY: "program", HOLDFAST_STATE_FILE: "seen" };
+    const config = readConfig({}, anyText);
+    expect(config.etcd).toEqual({ kind: "embedded", dataFolder: "folder", binary: "program" });
+    expect(config.stateFile).toBe("seen");
     const existing = { HOLDFAST_ETCD_ENDPOINTS: "one:2379" };
     for (const { name } of settings.filter(({ name }) => !(environmentName(name) in anyText)))
       expect(complaint({}, { ...(name === "drain-time" ? existing : {}), [environmentName(name)]: "\0" })).toContain(

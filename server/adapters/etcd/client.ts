@@ -10,6 +10,7 @@ import {
 import { AuthService } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
 import { type Answered, type CallFailure, type DuplexMethod, EtcdConnection, type UnaryMethod } from "./connection.ts";
 import { Members, type MembersOptions } from "./members.ts";
+import { askMember, type Position } from "./position.ts";
 import { StoreError } from "./store-error.ts";
 
 /** Where an etcd is, and how it lets us in. */
@@ -29,6 +30,8 @@ export interface EtcdAddress {
 
 /** What etcd answers with before it does anything, when a token has run out or the users have changed. */
 const STALE_TOKEN = ["etcdserver: invalid auth token", "etcdserver: revision of auth store is old"];
+
+const NO_WORD: CallFailure = { code: status.PERMISSION_DENIED, details: "etcd lets us read no key of the prefix" };
 
 /** What else a client does that goes on for long. */
 export type WatchMembersOptions = Pick<MembersOptions, "key" | "onMoved" | "onPosition">;
@@ -61,6 +64,17 @@ export class EtcdClient {
   /** The connection that is used now, for whoever wants to notice that it is another. */
   get connection(): EtcdConnection {
     return this.members?.current ?? this.connections[0]!;
+  }
+
+  /** The furthest in etcd's history that any member has told. */
+  get position(): Position | undefined {
+    return this.members?.latest;
+  }
+
+  /** Asks the member in use where in etcd's history it is, after a linearizable read of a key that may be read. */
+  askPosition(key: Buffer, done: (failure: CallFailure, position: Position | undefined) => void): void {
+    const question = { key, metadata: this.metadata, deadlineMs: Date.now() + 2_000 };
+    askMember(this.connection, question, (failure, word) => done(failure ?? NO_WORD, word?.position));
   }
 
   /** Calls once. `done` is called exactly once, and never from within this call. */

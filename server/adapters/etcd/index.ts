@@ -5,9 +5,11 @@ import type { Feed, LeaseOutcome, RenewOutcome, RevisionOutcome, Store } from ".
 import type { StoreStatus } from "../../ports/store-status.ts";
 import { checkEtcd, retryUnless, startProblem } from "./check.ts";
 import { type EtcdAddress, EtcdClient } from "./client.ts";
+import { checkHistory, HistoryKeeper } from "./history.ts";
 import { Keyspace } from "./keyspace.ts";
 import { Leases } from "./leases.ts";
 import { contradiction } from "./position.ts";
+import { SeenFile } from "./seen-file.ts";
 import { readSnapshot, type SnapshotResult } from "./snapshot.ts";
 import { readStatus } from "./status.ts";
 import { StoreError } from "./store-error.ts";
@@ -15,6 +17,8 @@ import { Transactions } from "./transactions.ts";
 import { Watch } from "./watch.ts";
 
 export type { EtcdAddress } from "./client.ts";
+export type { RestoredStore } from "./history.ts";
+export { confirmRestoredStore, findRestoredStore } from "./restored-store.ts";
 export { StoreError, type StoreErrorReason } from "./store-error.ts";
 
 export interface EtcdStoreOptions extends EtcdAddress {
@@ -27,6 +31,11 @@ export interface EtcdStoreOptions extends EtcdAddress {
   readonly onFault: (fault: Error) => void;
   /** Told what will heal by itself, for the log. */
   readonly onTrouble?: (event: StoreTrouble, why: string) => void;
+  /**
+   * Refuses an etcd that does not go on from where Holdfast has seen it last, and writes down how far it is: in etcd,
+   * and in a file outside of it unless that is `undefined`. Absent: neither.
+   */
+  readonly history?: { readonly file: string | undefined };
   /** How long etcd may take to answer at the start. Absent: 5 s. */
   readonly startTimeoutMs?: number;
   /**
@@ -42,7 +51,7 @@ export interface EtcdStoreOptions extends EtcdAddress {
   readonly closeTimeoutMs?: number;
 }
 
-export type StoreTrouble = "member.left" | "watch.broken" | "watch.compacted" | "renewals.broken";
+export type StoreTrouble = "member.left" | "history.not_kept" | "watch.broken" | "watch.compacted" | "renewals.broken";
 
 /** The store on a real etcd. */
 export interface EtcdStore extends Store, AsyncDisposable {
@@ -58,18 +67,22 @@ export interface EtcdStore extends Store, AsyncDisposable {
 /**
  * Connects to etcd and reads what is there, for `follow`.
  *
- * Rejects with a `StoreError` of one line when it does not answer in time, is too old, refuses us, or has below the
- * prefix what this version cannot read. Nothing is left open then.
+ * Rejects with a `StoreError` of one line when it does not answer in time, is too old, refuses us, was restored, or has
+ * below the prefix what this version cannot read. Nothing is left open then.
  */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
   const client = new EtcdClient(options);
   const keyspace = new Keyspace(options.prefix);
   watchMembers(client, keyspace, options);
+  let keeper: HistoryKeeper | undefined;
   try {
     const untilMs = performance.now() + (options.startTimeoutMs ?? 5_000);
     await checkEtcd(client, options.endpoints, untilMs);
-    return new OpenStore(client, keyspace, options, await firstSnapshot(client, keyspace, options.endpoints, untilMs));
+    keeper = await startHistory(client, keyspace, options, untilMs);
+    const first = await firstSnapshot(client, keyspace, options.endpoints, untilMs);
+    return new OpenStore({ client, keyspace, options, first, keeper });
   } catch (error) {
+    keeper?.close();
     await client.close();
     throw error;
   }
@@ -86,7 +99,22 @@ function watchMembers(client: EtcdClient, keyspace: Keyspace, { onFault, onTroub
   });
 }
 
-const RESTORED = "Locks and fencing tokens may be older than what clients were told";
+const RESTORED =
+  "Locks and fencing tokens may be older than what clients were told: start the servers anew, and read on";
+
+/** Refuses a restored etcd, and begins to remember this one; `undefined`: that was not asked for. */
+async function startHistory(
+  client: EtcdClient,
+  keyspace: Keyspace,
+  { history, prefix, endpoints, onTrouble }: EtcdStoreOptions,
+  untilMs: number,
+): Promise<HistoryKeeper | undefined> {
+  if (history === undefined) return undefined;
+  const file = history.file === undefined ? undefined : new SeenFile(history.file);
+  const options = { client, keyspace, prefix, endpoints, file, untilMs };
+  const historyId = await checkHistory(options);
+  return new HistoryKeeper(options, historyId, (why) => onTrouble?.("history.not_kept", why));
+}
 
 /** Reads what is there, if need be again: the member in use may be left just now for one that answers. */
 async function firstSnapshot(
@@ -103,6 +131,14 @@ async function firstSnapshot(
   }
 }
 
+interface OpenedParts {
+  readonly client: EtcdClient;
+  readonly keyspace: Keyspace;
+  readonly options: EtcdStoreOptions;
+  readonly first: Snapshot;
+  readonly keeper: HistoryKeeper | undefined;
+}
+
 class OpenStore implements EtcdStore {
   private readonly client: EtcdClient;
   private readonly keyspace: Keyspace;
@@ -114,12 +150,14 @@ class OpenStore implements EtcdStore {
   /** What was read at the start, until it is followed. */
   private first: Snapshot | undefined;
   private watch: Watch | undefined;
+  private readonly keeper: HistoryKeeper | undefined;
 
-  constructor(client: EtcdClient, keyspace: Keyspace, options: EtcdStoreOptions, first: Snapshot) {
+  constructor({ client, keyspace, options, first, keeper }: OpenedParts) {
     this.client = client;
     this.keyspace = keyspace;
     this.options = options;
     this.first = first;
+    this.keeper = keeper;
     this.readTimeoutMs = options.readTimeoutMs ?? 3_000;
     const { onFault, onTrouble = () => {} } = options;
     this.onTrouble = onTrouble;
@@ -188,6 +226,7 @@ class OpenStore implements EtcdStore {
 
   async close(): Promise<void> {
     this.watch?.close();
+    this.keeper?.close();
     await this.leases.close(this.options.closeTimeoutMs ?? 5_000);
     await this.client.close();
   }

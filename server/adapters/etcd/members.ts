@@ -1,13 +1,7 @@
 import { type Metadata, status } from "@grpc/grpc-js";
-import {
-  KVService,
-  MaintenanceService,
-  RangeRequest,
-  type StatusResponse,
-} from "../../gen/etcd/api/etcdserverpb/rpc.ts";
 import { type CallFailure, describeFailure, type EtcdConnection } from "./connection.ts";
 import { chooseMember, type MemberView } from "./member-choice.ts";
-import { latest, type Position } from "./position.ts";
+import { askMember, latest, type MemberWord, type Position } from "./position.ts";
 
 export interface MembersOptions {
   /** One for each member. */
@@ -59,7 +53,8 @@ export class Members {
   private readonly options: MembersOptions;
   private readonly members: readonly Watched[];
   private index = 0;
-  private latest: Position | undefined;
+  /** The furthest that any member has told. */
+  latest: Position | undefined;
   private closed = false;
 
   constructor(options: MembersOptions) {
@@ -96,15 +91,14 @@ export class Members {
     clearTimeout(member.timer);
     member.timer = setTimeout(() => this.look(member), member.view.kind === "sound" ? LOOK_EVERY_MS : LOOK_AGAIN_MS);
     const look: Look = { number: ++member.sent, sentAtMs: performance.now(), before: this.latest };
-    const options = { metadata: this.options.metadata(), deadlineMs: Date.now() + ANSWER_WITHIN_MS };
-    const { connection } = member;
-    // Of the read only that it is answered counts: who may not read is told so, by a member that is well.
-    connection.call(KVService.range, RangeRequest.create({ key: this.options.key }), options, (failure) => {
-      if (failure !== null && isSilence(failure)) return this.missed(member, look, failure);
-      connection.call(MaintenanceService.status, {}, options, (refused, response) => {
-        if (refused !== null && isSilence(refused)) this.missed(member, look, refused);
-        else this.answered(member, look, failure === null ? response : undefined);
-      });
+    const question = {
+      key: this.options.key,
+      metadata: this.options.metadata(),
+      deadlineMs: Date.now() + ANSWER_WITHIN_MS,
+    };
+    askMember(member.connection, question, (failure, word) => {
+      if (failure !== null) this.missed(member, look, failure);
+      else this.answered(member, look, word);
     });
   }
 
@@ -125,24 +119,13 @@ export class Members {
     if (wasSound) this.look(member);
   }
 
-  private answered(member: Watched, look: Look, told: StatusResponse | undefined): void {
+  private answered(member: Watched, look: Look, word: MemberWord | undefined): void {
     if (look.number < member.answered || this.closed) return;
-    const { header } = told ?? {};
     member.answered = look.number;
     member.misses = 0;
-    member.view = {
-      kind: "sound",
-      leads: header !== undefined && told?.leader === header.memberId,
-      term: Number(told?.raftTerm ?? 0n),
-    };
-    if (told !== undefined && header !== undefined) {
-      const { clusterId, revision } = header;
-      const position = {
-        clusterId,
-        revision: Number(revision),
-        term: Number(told.raftTerm),
-        index: Number(told.raftAppliedIndex),
-      };
+    member.view = { kind: "sound", leads: word?.leads ?? false, term: word?.position.term ?? 0 };
+    if (word !== undefined) {
+      const { position } = word;
       this.latest = this.latest === undefined ? position : latest(this.latest, position);
       this.options.onPosition(position, look.before);
     }
@@ -164,8 +147,3 @@ export class Members {
     this.options.onMoved(left.connection, this.current, why);
   }
 }
-
-/** Whether a failure says that the member is not there, has no leader, or no quorum; all others are answers. */
-const isSilence = ({ code }: CallFailure): boolean => SILENCES.includes(code);
-
-const SILENCES = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED, status.UNKNOWN, status.INTERNAL];

@@ -1,4 +1,5 @@
 import type { Change } from "../../core/entry.ts";
+import { STORE_KEY } from "../../core/keys.ts";
 import { type Event, Event_EventType, type KeyValue } from "../../gen/etcd/api/mvccpb/kv.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { decodeEntry } from "./records.ts";
@@ -38,7 +39,8 @@ export class RevisionAssembler {
     for (const { type, kv } of events) {
       if (kv === undefined) throw new StoreError("protocol", "etcd sent an event without a key");
       const revision = toRevision(kv.modRevision);
-      if (revision === this.begunAt) continue;
+      // The adapter's own record is none of the table's.
+      if (revision === this.begunAt || this.keyspace.key(kv.key) === STORE_KEY) continue;
       if (revision < this.revision || revision <= this.delivered) return false;
       if (revision > this.revision) {
         this.finish();

@@ -1,4 +1,5 @@
 import type { Entry, Snapshot } from "../../core/entry.ts";
+import { STORE_KEY } from "../../core/keys.ts";
 import { KVService, RangeRequest, type RangeResponse } from "../../gen/etcd/api/etcdserverpb/rpc.ts";
 import type { EtcdClient } from "./client.ts";
 import type { CallFailure } from "./connection.ts";
@@ -55,9 +56,11 @@ class SnapshotRead {
     try {
       if (this.revision === 0) this.revision = revisionOf(response.header);
       for (const kv of response.kvs) {
+        const key = this.keyspace.key(kv.key);
+        if (key === STORE_KEY) continue;
         this.entries.push(
           decodeEntry({
-            key: this.keyspace.key(kv.key),
+            key,
             value: kv.value,
             createRevision: toRevision(kv.createRevision),
             modRevision: toRevision(kv.modRevision),

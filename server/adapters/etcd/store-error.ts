@@ -14,6 +14,8 @@ export type StoreErrorReason =
   | "unknown-record"
   /** It is not at a later point of the history that it was seen in: it was restored, or is another. */
   | "restored"
+  /** The file that remembers that history cannot be read or written. */
+  | "seen-file"
   /** etcd said what it cannot say: a defect here or there. */
   | "protocol";
 

@@ -254,6 +254,43 @@ export interface ServerRecord {
   draining: boolean;
 }
 
+/**
+ * StoreRecord is where etcd was in its history when a server last looked, so that a server that starts can notice
+ * that it was restored from a backup: the record is restored with everything else, but etcd's own raft log begins
+ * anew. Nothing is granted by it. It stays when nothing else does.
+ */
+export interface StoreRecord {
+  /** format is 1. A reader refuses any other. */
+  format: number;
+  /**
+   * history_id names the history that etcd's revisions belong to: random, 22 characters, new when there was no
+   * record and each time an operator confirms a restored etcd.
+   */
+  historyId: string;
+  /** replaced_history_ids are the histories that this one went on from, each confirmed: the latest last, at most 16. */
+  replacedHistoryIds: string[];
+  /** cluster_id is etcd's own id of the cluster. */
+  clusterId: bigint;
+  /** raft_term is the largest raft term seen. */
+  raftTerm: bigint;
+  /** raft_index is the largest raft index seen to be applied. */
+  raftIndex: bigint;
+  /** revision is the largest revision seen. */
+  revision: bigint;
+  /**
+   * spare_entries is by how much the raft index was seen ahead of the revision: each entry of the log makes at most one
+   * revision, so this grows too. Negative for an etcd whose log began anew in a restore.
+   */
+  spareEntries: bigint;
+  /**
+   * restored_id names a restored etcd that nobody has confirmed: no server starts until somebody does, by this id.
+   * Empty: there is none.
+   */
+  restoredId: string;
+  /** problem is how it was noticed. Empty unless restored_id is not. For people. */
+  problem: string;
+}
+
 /** ClientRecord is what a client says it is. For people. */
 export interface ClientRecord {
   /** name is the program's name. */
@@ -1031,6 +1068,275 @@ export const ServerRecord: MessageFns<ServerRecord> = {
     message.version = object.version ?? "";
     message.startedAt = object.startedAt ?? undefined;
     message.draining = object.draining ?? false;
+    return message;
+  },
+};
+
+function createBaseStoreRecord(): StoreRecord {
+  return {
+    format: 0,
+    historyId: "",
+    replacedHistoryIds: [],
+    clusterId: 0n,
+    raftTerm: 0n,
+    raftIndex: 0n,
+    revision: 0n,
+    spareEntries: 0n,
+    restoredId: "",
+    problem: "",
+  };
+}
+
+export const StoreRecord: MessageFns<StoreRecord> = {
+  encode(message: StoreRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.format !== 0) {
+      writer.uint32(8).uint32(message.format);
+    }
+    if (message.historyId !== "") {
+      writer.uint32(18).string(message.historyId);
+    }
+    for (const v of message.replacedHistoryIds) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.clusterId !== 0n) {
+      if (BigInt.asUintN(64, message.clusterId) !== message.clusterId) {
+        throw new globalThis.Error("value provided for field message.clusterId of type fixed64 too large");
+      }
+      writer.uint32(33).fixed64(message.clusterId);
+    }
+    if (message.raftTerm !== 0n) {
+      if (BigInt.asUintN(64, message.raftTerm) !== message.raftTerm) {
+        throw new globalThis.Error("value provided for field message.raftTerm of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.raftTerm);
+    }
+    if (message.raftIndex !== 0n) {
+      if (BigInt.asUintN(64, message.raftIndex) !== message.raftIndex) {
+        throw new globalThis.Error("value provided for field message.raftIndex of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.raftIndex);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.revision);
+    }
+    if (message.spareEntries !== 0n) {
+      if (BigInt.asIntN(64, message.spareEntries) !== message.spareEntries) {
+        throw new globalThis.Error("value provided for field message.spareEntries of type int64 too large");
+      }
+      writer.uint32(80).int64(message.spareEntries);
+    }
+    if (message.restoredId !== "") {
+      writer.uint32(66).string(message.restoredId);
+    }
+    if (message.problem !== "") {
+      writer.uint32(74).string(message.problem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoreRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoreRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.format = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.historyId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.replacedHistoryIds.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.clusterId = reader.fixed64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.raftTerm = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.raftIndex = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.spareEntries = reader.int64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.restoredId = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoreRecord {
+    return {
+      format: isSet(object.format) ? globalThis.Number(object.format) : 0,
+      historyId: isSet(object.historyId)
+        ? globalThis.String(object.historyId)
+        : isSet(object.history_id)
+        ? globalThis.String(object.history_id)
+        : "",
+      replacedHistoryIds: globalThis.Array.isArray(object?.replacedHistoryIds)
+        ? object.replacedHistoryIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.replaced_history_ids)
+        ? object.replaced_history_ids.map((e: any) => globalThis.String(e))
+        : [],
+      clusterId: isSet(object.clusterId)
+        ? BigInt(object.clusterId)
+        : isSet(object.cluster_id)
+        ? BigInt(object.cluster_id)
+        : 0n,
+      raftTerm: isSet(object.raftTerm)
+        ? BigInt(object.raftTerm)
+        : isSet(object.raft_term)
+        ? BigInt(object.raft_term)
+        : 0n,
+      raftIndex: isSet(object.raftIndex)
+        ? BigInt(object.raftIndex)
+        : isSet(object.raft_index)
+        ? BigInt(object.raft_index)
+        : 0n,
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      spareEntries: isSet(object.spareEntries)
+        ? BigInt(object.spareEntries)
+        : isSet(object.spare_entries)
+        ? BigInt(object.spare_entries)
+        : 0n,
+      restoredId: isSet(object.restoredId)
+        ? globalThis.String(object.restoredId)
+        : isSet(object.restored_id)
+        ? globalThis.String(object.restored_id)
+        : "",
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+    };
+  },
+
+  toJSON(message: StoreRecord): unknown {
+    const obj: any = {};
+    if (message.format !== 0) {
+      obj.format = Math.round(message.format);
+    }
+    if (message.historyId !== "") {
+      obj.historyId = message.historyId;
+    }
+    if (message.replacedHistoryIds?.length) {
+      obj.replacedHistoryIds = message.replacedHistoryIds;
+    }
+    if (message.clusterId !== 0n) {
+      obj.clusterId = message.clusterId.toString();
+    }
+    if (message.raftTerm !== 0n) {
+      obj.raftTerm = message.raftTerm.toString();
+    }
+    if (message.raftIndex !== 0n) {
+      obj.raftIndex = message.raftIndex.toString();
+    }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    if (message.spareEntries !== 0n) {
+      obj.spareEntries = message.spareEntries.toString();
+    }
+    if (message.restoredId !== "") {
+      obj.restoredId = message.restoredId;
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoreRecord>): StoreRecord {
+    return StoreRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoreRecord>): StoreRecord {
+    const message = createBaseStoreRecord();
+    message.format = object.format ?? 0;
+    message.historyId = object.historyId ?? "";
+    message.replacedHistoryIds = object.replacedHistoryIds?.map((e) => e) || [];
+    message.clusterId = (object.clusterId !== undefined && object.clusterId !== null) ? BigInt(object.clusterId) : 0n;
+    message.raftTerm = (object.raftTerm !== undefined && object.raftTerm !== null) ? BigInt(object.raftTerm) : 0n;
+    message.raftIndex = (object.raftIndex !== undefined && object.raftIndex !== null) ? BigInt(object.raftIndex) : 0n;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.spareEntries = (object.spareEntries !== undefined && object.spareEntries !== null)
+      ? BigInt(object.spareEntries)
+      : 0n;
+    message.restoredId = object.restoredId ?? "";
+    message.problem = object.problem ?? "";
     return message;
   },
 };
