@@ -213,6 +213,7 @@ export class LockTable {
     } else if (seat.modRevision !== entry.modRevision) {
       seat.record = entry.record;
       seat.modRevision = entry.modRevision;
+      claim.forced = entry.record.forced;
       delta.locks.add(key.lock);
       if (!delta.updated.includes(claim)) delta.updated.push(claim);
     }

@@ -1,5 +1,5 @@
 import type { LockSpec } from "./frames.ts";
-import type { ClaimRecord, Mode } from "./records.ts";
+import type { ClaimRecord, ForcedEnd, Mode } from "./records.ts";
 
 /**
  * One lock's queue: the claims on it in order of their place. Those that are held always come first, since a
@@ -202,6 +202,8 @@ export class Claim {
   held = false;
   /** When this server saw it granted, in milliseconds since 1970. For people; set by the engine. */
   grantedAtMs: number | undefined;
+  /** Why an administrator is about to end it, if one is. */
+  forced: ForcedEnd | undefined;
 
   constructor(sessionId: string, id: bigint, createRevision: number, record: ClaimRecord) {
     this.sessionId = sessionId;
@@ -210,6 +212,7 @@ export class Claim {
     this.ordinal = record.ordinal;
     this.reentryId = record.reentryId;
     this.lockNames = record.lockNames;
+    this.forced = record.forced;
   }
 
   /** The fencing token of its grant on each of its locks (DESIGN 4.3). Fits 63 bits. */

@@ -22,4 +22,5 @@ export type Reason =
   | "client-too-slow"
   | "draining"
   | "store-unavailable"
-  | "internal";
+  | "internal"
+  | "wrong-server";

@@ -18,6 +18,13 @@ export interface ClientInfo {
   readonly version: string;
 }
 
+/** Why an administrator ends a claim or a session: for people, nothing is decided by it. */
+export interface ForcedEnd {
+  readonly justification: string;
+  /** Whom the administrator authenticated as, or the network address. */
+  readonly actor: string;
+}
+
 /** A session: the value of its key. Whoever writes it gives the session a new epoch (DESIGN 4.4). */
 export interface SessionRecord {
   readonly ttlMs: number;
@@ -36,6 +43,8 @@ export interface SessionRecord {
   readonly labels: Readonly<Record<string, string>>;
   /** Milliseconds since 1970 by the clock of the server that opened it. For people. */
   readonly openedAtMs: number;
+  /** Set just before an administrator closes it. */
+  readonly forced?: ForcedEnd | undefined;
 }
 
 /** A claim in the queue of one lock: the value of its key for that lock. */
@@ -55,6 +64,8 @@ export interface ClaimRecord {
   readonly value: Uint8Array;
   /** Milliseconds since 1970 by the clock of the server that wrote it. For people. */
   readonly claimedAtMs: number;
+  /** Set just before an administrator ends it. */
+  readonly forced?: ForcedEnd | undefined;
 }
 
 /** A running server: the value of its key. */

@@ -40,6 +40,8 @@ export type SessionNote =
   | {
       readonly kind: "session.ended";
       readonly session: NotedSession;
+      /** Who ended it, likewise. */
+      readonly actor: string;
       readonly reason: Reason;
       readonly message: string;
     }
@@ -63,6 +65,8 @@ export type SessionNote =
   /** It was held, and ended without its client asking. */
   | ({
       readonly kind: "claim.lost";
+      /** Who ended it, if an administrator whose reason is known. */
+      readonly actor: string;
       readonly token: bigint;
       readonly reason: Reason;
       readonly message: string;

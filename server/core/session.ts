@@ -6,7 +6,7 @@ import type { Guard, Settled } from "./operation.ts";
 import { type Leaving, OwnClaim, sameAcquire, sameBytes } from "./own-claim.ts";
 import type { Claim, Seat } from "./queue.ts";
 import type { Reason } from "./reason.ts";
-import type { SessionRecord } from "./records.ts";
+import type { ForcedEnd, SessionRecord } from "./records.ts";
 import { findBase } from "./reentry.ts";
 import type { SessionHost } from "./session-host.ts";
 import { viewHolders } from "./views.ts";
@@ -25,6 +25,8 @@ export interface Ending {
   readonly message: string;
   /** Whether its client wanted it so. */
   readonly isAsked: boolean;
+  /** Who ended it, if an administrator whose reason is known. */
+  readonly actor?: string | undefined;
 }
 
 type Refusal = { readonly reason: Reason; readonly message: string; readonly lock: string };
@@ -52,6 +54,8 @@ export class Session {
   private readonly threads = new Map<string, Set<OwnClaim>>();
   /** Why it is ending, once it is. */
   ending: Ending | undefined;
+  /** Why an administrator is about to close it, if one is. */
+  forced: ForcedEnd | undefined;
   private over = false;
   private lastClaimId = 0n;
   private claimCount = 0;
@@ -65,6 +69,7 @@ export class Session {
     this.record = entry.record;
     this.epoch = entry.modRevision;
     this.deadlineMs = deadlineMs;
+    this.forced = entry.record.forced;
     for (const claim of host.table.claimsOfSession(entry.id)) this.takeOver(claim);
   }
 
@@ -430,7 +435,7 @@ export class Session {
   /** How a claim of this session ended that the table shows no more. */
   endOf(claim: Claim): HolderEnd {
     if (this.ending !== undefined) return this.ending.reason === "session-expired" ? "expired" : "closed";
-    if (!this.host.table.sessions.has(this.id)) return "expired";
+    if (!this.host.table.sessions.has(this.id)) return this.forced === undefined ? "expired" : "forced";
     return this.claims.get(claim.id)?.leaving?.by === "client" ? "released" : "forced";
   }
 
@@ -531,9 +536,10 @@ export class Session {
     this.host.note({ kind: "claim.released", session: this, claim: own, token, heldMs: this.heldMs(own) });
   }
 
-  private noteLost(own: OwnClaim, reason: Reason, message: string): void {
-    const token = (own.base ?? own).seen?.token ?? 0n;
-    this.host.note({ kind: "claim.lost", session: this, claim: own, token, reason, message, heldMs: this.heldMs(own) });
+  private noteLost(own: OwnClaim, { reason, message, actor = "" }: Omit<Ending, "isAsked">): void {
+    const token = own.seen?.token ?? 0n;
+    const heldMs = this.heldMs(own);
+    this.host.note({ kind: "claim.lost", session: this, claim: own, actor, token, reason, message, heldMs });
   }
 
   private heldMs(own: OwnClaim): number | undefined {
@@ -543,8 +549,10 @@ export class Session {
   private answerLost(own: OwnClaim): void {
     this.drop(own);
     const reason: Reason = "released-by-force";
-    const message = `the claim on ${own.lockNames} was ended by an administrator: stop using what it guards`;
-    this.noteLost(own, reason, message);
+    const forced = own.seen?.forced;
+    const why = forced === undefined ? "" : `, who says: ${forced.justification}`;
+    const message = `the claim on ${own.lockNames} was ended by an administrator${why}: stop using what it guards`;
+    this.noteLost(own, { reason, message, actor: forced?.actor });
     if (!own.left) this.send({ kind: "lost", claimId: own.id, reason, message });
     for (const rider of own.riders) {
       this.drop(rider);
@@ -678,9 +686,10 @@ export class Session {
     if (this.unsettled.length > 0) this.bump();
   }
 
-  /** The table shows its key written by this very object: a new epoch, whichever bump it was that landed. */
-  sawEpoch(modRevision: number): void {
+  /** The table shows its key written anew with our id and attempt: a new epoch, whoever wrote it. */
+  sawEpoch({ modRevision, record }: TableSession): void {
     this.epoch = modRevision;
+    this.forced = record.forced;
   }
 
   /** To be called when all claims of the table's step have been shown: what earlier epochs left is settled by them. */
@@ -703,13 +712,14 @@ export class Session {
   }
 
   /** The table shows that it has ended, and with it all its claims: tells of those that were there. */
-  noteEnded({ reason, message, isAsked }: Ending): void {
+  noteEnded(ending: Ending): void {
+    const { reason, message, isAsked, actor = "" } = ending;
     for (const own of this.claims.values()) {
       if (own.leaving?.by === "client" || own.base !== undefined) continue;
       if (isAsked) this.noteReleased(own);
-      else if (own.grantedAtMs !== undefined || own.seen?.held) this.noteLost(own, reason, message);
+      else if (own.grantedAtMs !== undefined || own.seen?.held) this.noteLost(own, ending);
     }
-    this.host.note({ kind: "session.ended", session: this, reason, message });
+    this.host.note({ kind: "session.ended", session: this, actor, reason, message });
   }
 
   /** The table shows that it has ended, or that another has it. */

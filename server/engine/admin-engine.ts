@@ -1,4 +1,4 @@
-import type { SessionClaim } from "../core/frames.ts";
+import type { ClaimView, SessionClaim } from "../core/frames.ts";
 import type { ServerRecord, SessionRecord } from "../core/records.ts";
 import type { WaitGraphView } from "../core/wait-view.ts";
 import type { HistoryPage, HistoryQuery } from "./history.ts";
@@ -18,6 +18,16 @@ export interface AdminEngine {
   /** Who waits for whom, likewise. */
   waitGraph(prefix: string, maxNodes: number, done: (answer: Answer<WaitGraphView>) => void): void;
 
+  /**
+   * Ends the claim that holds a lock with this token, on all its locks; its session lives on. Answers with the claim as
+   * it was when that is known, or within about 15 s: `wrong-token` if no holder has the token, with those there are;
+   * `store-unavailable` if nobody knows, and then it may have ended or may yet.
+   */
+  releaseLock(request: ReleaseLock, done: (answer: ForcedAnswer<ClaimView>) => void): void;
+
+  /** Closes a session with all its claims, likewise; answers with how many those were. `not-found` if there is none. */
+  closeSession(request: CloseSession, done: (answer: ForcedAnswer<number>) => void): void;
+
   /** How this server and its table are. At once: it does not ask the store. */
   state(): EngineState;
 
@@ -30,6 +40,28 @@ export interface AdminEngine {
   /** Follows what this server counts; `ready` as in `LockEngine.watchLocks`. */
   watchStatistics(ready: () => void): StatisticsWatch;
 }
+
+/** Who ends something by force, and why. */
+interface Forced {
+  /** Whom the administrator authenticated as, or the network address. */
+  readonly actor: string;
+  readonly justification: string;
+}
+
+export interface ReleaseLock extends Forced {
+  readonly name: string;
+  readonly token: bigint;
+}
+
+export interface CloseSession extends Forced {
+  readonly sessionId: string;
+}
+
+/** An answer that tells who holds the lock, if somebody else does than was expected. */
+export type ForcedAnswer<Value> = Answer<Value> & {
+  readonly holders?: readonly ClaimView[];
+  readonly holderCount?: number;
+};
 
 export interface SessionQuery {
   /** The last id of the page before; empty: from the start. */

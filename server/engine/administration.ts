@@ -1,31 +1,30 @@
-import type { LockTable } from "../core/lock-table.ts";
+import type { ClaimView } from "../core/frames.ts";
 import type { ServerTable } from "../core/server-table.ts";
-import type { Session } from "../core/session.ts";
 import { viewWaits, type WaitGraphView } from "../core/wait-view.ts";
 import type { Store } from "../ports/store.ts";
 import type {
   AdminEngine,
+  CloseSession,
   EngineState,
+  ForcedAnswer,
+  ReleaseLock,
   ServerView,
   SessionDetails,
   SessionPage,
   SessionQuery,
   SessionView,
 } from "./admin-engine.ts";
+import { ForcedEnds, type ForcedEndsHost } from "./forced-ends.ts";
 import type { History, HistoryPage, HistoryQuery } from "./history.ts";
 import type { Answer } from "./lock-engine.ts";
 import type { Statistics, StatisticsWatch } from "./statistics.ts";
 import { WRITE_WITHOUT_EFFECT } from "./write-proof.ts";
 
 /** What it needs of the engine. */
-export interface AdministrationHost {
+export interface AdministrationHost extends ForcedEndsHost {
   readonly serverId: string;
-  readonly table: LockTable;
   readonly servers: ServerTable;
   readonly isDraining: boolean;
-  nowMs(): number;
-  /** The session with this id, if this server has it. */
-  ownSession(id: string): Session | undefined;
   /** Answers with what is read from a table no older than this call, or says that the store does not answer. */
   whenCurrent<Value>(done: (answer: Answer<Value>) => void, read: () => Answer<Value>): void;
   health(): { readonly problem: string };
@@ -36,18 +35,22 @@ export interface AdministrationHost {
 
 /** Answers the people on call: from the table, from what is remembered, and from the store's own word. */
 export class Administration implements AdminEngine {
-  readonly serverId: string;
   private readonly host: AdministrationHost;
   private readonly store: Store;
   private readonly history: History;
   private readonly statistics: Statistics;
+  private readonly forcedEnds: ForcedEnds;
 
   constructor(host: AdministrationHost, store: Store, history: History, statistics: Statistics) {
-    this.serverId = host.serverId;
     this.host = host;
     this.store = store;
     this.history = history;
     this.statistics = statistics;
+    this.forcedEnds = new ForcedEnds(host);
+  }
+
+  get serverId(): string {
+    return this.host.serverId;
   }
 
   listSessions({ after, pageSize }: SessionQuery, done: (answer: Answer<SessionPage>) => void): void {
@@ -78,6 +81,23 @@ export class Administration implements AdminEngine {
 
   waitGraph(prefix: string, maxNodes: number, done: (answer: Answer<WaitGraphView>) => void): void {
     this.host.whenCurrent(done, () => ({ kind: "ok", value: viewWaits(this.host.table, prefix, maxNodes) }));
+  }
+
+  releaseLock(request: ReleaseLock, done: (answer: ForcedAnswer<ClaimView>) => void): void {
+    this.whenKnown(done, () => this.forcedEnds.releaseLock(request, done));
+  }
+
+  closeSession(request: CloseSession, done: (answer: ForcedAnswer<number>) => void): void {
+    this.whenKnown(done, () => this.forcedEnds.closeSession(request, done));
+  }
+
+  /** Acts on a table that is current; an old one could show a holder who has gone, or hide one who is there. */
+  private whenKnown(done: (answer: ForcedAnswer<never>) => void, act: () => void): void {
+    this.host.barrier((current) => {
+      if (current) return act();
+      const message = "the store does not answer, so nothing was done: try again later";
+      done({ kind: "failed", reason: "store-unavailable", message });
+    });
   }
 
   state(): EngineState {

@@ -3,6 +3,7 @@ import type { PendingOperation } from "../core/group-commit.ts";
 import { LockTable, type TableDelta, type TableSession } from "../core/lock-table.ts";
 import type { Claim } from "../core/queue.ts";
 import type { Reason } from "../core/reason.ts";
+import type { ForcedEnd } from "../core/records.ts";
 import { ServerTable } from "../core/server-table.ts";
 import type { Ending, Session } from "../core/session.ts";
 import type { Limits } from "../core/session-host.ts";
@@ -46,6 +47,16 @@ const EXPIRED_IN_STORE: Ending = {
   message: "the session's lease ran out in the store, or an operator ended it: open a new session",
   isAsked: false,
 };
+
+const closedByForce = ({ justification, actor }: ForcedEnd): Ending => ({
+  reason: "closed-by-force",
+  message: `an administrator closed the session, who says: ${justification}`,
+  isAsked: false,
+  actor,
+});
+
+/** How a holder ended whose session is another server's. */
+const endSeenOf = ({ forced }: Claim): HolderEnd => (forced === undefined ? "unknown" : "forced");
 
 export interface EngineOptions {
   readonly store: Store;
@@ -405,7 +416,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   /** Acts on what a step of the table changed: sessions first, since claims that ended with theirs are not told. */
   private act(delta: TableDelta): void {
     for (const claim of delta.ended)
-      if (claim.held) this.holderEnded(claim, this.sessions.get(claim.sessionId)?.endOf(claim) ?? "unknown");
+      if (claim.held) this.holderEnded(claim, this.sessions.get(claim.sessionId)?.endOf(claim) ?? endSeenOf(claim));
     for (const { id, now } of delta.sessions) this.sessionChanged(id, now);
     for (const claim of delta.ended) this.sessions.get(claim.sessionId)?.sawEnded(claim);
     for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.saw(claim);
@@ -433,13 +444,13 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
       return;
     }
     const isOurs = now.record.serverId === this.serverId;
-    if (own !== undefined && isOurs && own.record.attempt === now.record.attempt) return own.sawEpoch(now.modRevision);
+    if (own !== undefined && isOurs && own.record.attempt === now.record.attempt) return own.sawEpoch(now);
     if (own !== undefined) this.superseded(own);
     if (isOurs && opening !== undefined) this.opener.adopt(now, opening);
   }
 
   private sessionEnded(session: Session): void {
-    const ending = session.ending ?? EXPIRED_IN_STORE;
+    const ending = session.ending ?? (session.forced === undefined ? EXPIRED_IN_STORE : closedByForce(session.forced));
     session.noteEnded(ending);
     this.detach(session, ending.reason, ending.message);
     sweep(this, session);

@@ -128,6 +128,20 @@ export class History implements Telemetry {
         slot.token = note.token;
         slot.reason = note.reason;
         slot.heldMs = note.heldMs;
+        slot.actor = note.actor;
+        return;
+      }
+      case "claim.forced": {
+        const slot = this.ofClaim(this.notable, "forced", note, note.justification);
+        slot.token = note.token;
+        slot.reason = "released-by-force";
+        slot.actor = note.actor;
+        return;
+      }
+      case "session.forced": {
+        const slot = this.ofSession(this.notable, "forced", note.session, note.justification);
+        slot.reason = "closed-by-force";
+        slot.actor = note.actor;
         return;
       }
       case "deadlock.found":
@@ -139,7 +153,9 @@ export class History implements Telemetry {
       case "session.ended": {
         const isRoutine = note.reason === "closed-by-client";
         const ring = isRoutine ? this.routine : this.notable;
-        this.ofSession(ring, "session-ended", note.session, note.message).reason = note.reason;
+        const slot = this.ofSession(ring, "session-ended", note.session, note.message);
+        slot.reason = note.reason;
+        slot.actor = note.actor;
         return;
       }
       case "table.resynced":

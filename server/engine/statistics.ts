@@ -104,6 +104,12 @@ export class Statistics implements Telemetry {
         this.counts.losses++;
         if (note.heldMs !== undefined) this.holdTime.add(note.heldMs);
         return;
+      case "claim.forced":
+        this.counts.forced++;
+        return;
+      case "session.forced":
+        this.counts.forced += note.claims;
+        return;
       default:
         return;
     }

@@ -1,12 +1,14 @@
 import { SweepClaims } from "../core/claim-operations.ts";
-import type { Session } from "../core/session.ts";
 import type { SessionHost } from "../core/session-host.ts";
 
 /** How many keys a sweep deletes at a time. */
 const SWEEP_KEYS = 40;
 
 /** Deletes the claim keys that an ended session leaves behind, and then revokes its lease, which frees nothing any more. */
-export function sweep(host: SessionHost, session: Session): void {
+export function sweep(
+  host: Pick<SessionHost, "table" | "revokeLease" | "submit" | "after">,
+  session: { readonly id: string; readonly lease: bigint },
+): void {
   const garbage = host.table.garbageOfSession(session.id);
   if (garbage.length === 0) return host.revokeLease(session.lease);
   let left = Math.ceil(garbage.length / SWEEP_KEYS);

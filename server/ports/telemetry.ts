@@ -1,4 +1,4 @@
-import type { SessionNote } from "../core/session-host.ts";
+import type { NotedClaim, NotedSession, SessionNote } from "../core/session-host.ts";
 
 /** What happened, for those who measure and log. Nothing is decided by it, and it must not throw. */
 export interface Telemetry {
@@ -7,6 +7,25 @@ export interface Telemetry {
 
 export type EngineNote =
   | SessionNote
+  /** An administrator ended a claim through this server. `known`: it is certain that it has ended. */
+  | {
+      readonly kind: "claim.forced";
+      readonly session: NotedSession;
+      readonly claim: NotedClaim;
+      readonly token: bigint;
+      readonly actor: string;
+      readonly justification: string;
+      readonly known: boolean;
+    }
+  /** Likewise a session, with all its live claims. */
+  | {
+      readonly kind: "session.forced";
+      readonly session: NotedSession;
+      readonly claims: number;
+      readonly actor: string;
+      readonly justification: string;
+      readonly known: boolean;
+    }
   /** A transaction was answered, or was not. */
   | {
       readonly kind: "store.committed";

@@ -149,7 +149,7 @@ export class SessionBench implements SessionHost {
   private act(delta: TableDelta): void {
     for (const { id, now } of delta.sessions)
       if (now === undefined) this.sessions.get(id)?.isGone();
-      else this.sessions.get(id)?.sawEpoch(now.modRevision);
+      else this.sessions.get(id)?.sawEpoch(now);
     for (const claim of delta.ended) this.sessions.get(claim.sessionId)?.sawEnded(claim);
     for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.saw(claim);
     this.letIn(delta);

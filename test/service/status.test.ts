@@ -31,6 +31,7 @@ const reasons: readonly [Reason, string, status][] = [
   ["draining", "REASON_DRAINING", status.UNAVAILABLE],
   ["store-unavailable", "REASON_STORE_UNAVAILABLE", status.UNAVAILABLE],
   ["internal", "REASON_INTERNAL", status.INTERNAL],
+  ["wrong-server", "REASON_WRONG_SERVER", status.FAILED_PRECONDITION],
 ];
 
 let server: TestServer;

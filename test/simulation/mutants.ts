@@ -241,6 +241,25 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "",
   },
   {
+    name: "a claim marked although its session has ended",
+    file: "server/core/force-operations.ts",
+    find: 'const guards: Guard[] = [{ kind: "created", key: sessionKey(session.id), revision: createRevision }];',
+    replace: "const guards: Guard[] = [];\n    void createRevision;",
+  },
+  {
+    name: "a mark that forgets the lease of the claim",
+    file: "server/core/force-operations.ts",
+    find: 'writes.push({ kind: "put", key, lease, value: { kind: "claim", record: { ...record, forced } } });',
+    replace:
+      'writes.push({ kind: "put", key, lease: 0n * lease, value: { kind: "claim", record: { ...record, forced } } });',
+  },
+  {
+    name: "a release by force answered before it is known",
+    file: "server/engine/forced-ends.ts",
+    find: "        this.mayHaveEnded = true;\n        return host.barrier(() => this.again());",
+    replace: '        return this.steps.done("ended");',
+  },
+  {
     name: "a KEEP session ended with its stream",
     file: "server/engine/engine.ts",
     find: '    if (session.record.onDisconnect === "release") {\n      if (how',

@@ -9,6 +9,7 @@ import { LockFollower } from "./lock-follower.ts";
 import type { SimulatedEtcd } from "./simulated-etcd.ts";
 import type { SimulatedStream } from "./simulated-stream.ts";
 import { compareServers, compareTable } from "./table-check.ts";
+import { JUSTIFICATION } from "./trouble.ts";
 import type { Truth } from "./truth.ts";
 import { Process, simulatedEntropy, type World } from "./world.ts";
 
@@ -95,6 +96,8 @@ export class SimulatedServer {
 
   /** Sees every event that the engine sends, at the moment at which it is sent. */
   sent(stream: SimulatedStream, event: SessionEvent): void {
+    if ((event.kind === "lost" || event.kind === "closed") && event.message.includes(JUSTIFICATION))
+      this.world.count(`server: tells why, ${event.reason}`);
     if (event.kind === "heartbeat-ack") checkAck(this, stream, event.seq);
     if (event.kind === "draining" && !this.engine.isDraining)
       this.world.count("server: sends clients away from a lost store");

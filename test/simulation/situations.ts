@@ -83,6 +83,13 @@ export const SITUATIONS: readonly string[] = [
   "trouble: lease revoked by hand",
   "trouble: claim ended by force",
   "trouble: session closed by force",
+  "release by force: done",
+  "release by force: wrong-token",
+  "release by force: store-unavailable",
+  "close by force: done",
+  "close by force: not-found",
+  "server: tells why, released-by-force",
+  "server: tells why, closed-by-force",
   // What was asked from the side.
   "question: look at a lock, ok",
   "question: look at a lock, failed",

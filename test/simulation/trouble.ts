@@ -1,8 +1,14 @@
 import type { Operation } from "../../server/core/operation.ts";
+import type { ForcedAnswer } from "../../server/engine/admin-engine.ts";
 import type { SimulatedEtcd } from "./simulated-etcd.ts";
 import type { SimulatedServer } from "./simulated-server.ts";
 import type { Truth } from "./truth.ts";
 import type { World } from "./world.ts";
+
+/** What the administrator says, who is hit, and is to be told. */
+export const JUSTIFICATION = "it walks no more";
+
+const etcdHas = (etcd: SimulatedEtcd, sessionId: string): boolean => etcd.entries.has(`session/${sessionId}`);
 
 /** Makes trouble for servers and etcd, and plays the administrator who frees things by force, while there is chaos. */
 export class Trouble {
@@ -90,6 +96,7 @@ export class Trouble {
     world.after(world.between(300, 4000), () => this.administrate());
     if (world.happens(0.4)) return;
     if (world.happens(0.15)) return this.revokeSome();
+    if (world.happens(0.5)) return this.askServer();
     if (world.happens(0.6)) {
       const claim = world.pick([...truth.now.held]);
       if (claim === undefined) return;
@@ -108,6 +115,40 @@ export class Trouble {
         writes: [{ kind: "delete", key }],
       });
     }
+  }
+
+  /** Asks a server to end a claim or a session, as `AdminService` does. What becomes of it may stay unknown. */
+  private askServer(): void {
+    const { world, truth } = this;
+    const server = world.pick(this.servers.filter((each) => each.isUp));
+    const claim = world.pick([...truth.now.held]);
+    if (server === undefined || claim === undefined) return;
+    const why = { actor: "administrator", justification: JUSTIFICATION };
+    const { administration } = server.engine;
+    if (world.happens(0.6)) {
+      truth.forced.add(claim.id);
+      const name = world.pick(claim.locks)?.name ?? "";
+      server.process.receive(() =>
+        administration.releaseLock({ name, token: claim.token, ...why }, (answer) =>
+          this.answered("release by force", answer, () => truth.isLive(claim.id)),
+        ),
+      );
+    } else {
+      const { sessionId } = claim;
+      truth.forced.add(sessionId);
+      for (const each of truth.now.claims) if (each.sessionId === sessionId) truth.forced.add(each.id);
+      server.process.receive(() =>
+        administration.closeSession({ sessionId, ...why }, (answer) =>
+          this.answered("close by force", answer, () => etcdHas(this.etcd, sessionId)),
+        ),
+      );
+    }
+  }
+
+  private answered(what: string, answer: ForcedAnswer<unknown>, isThere: () => boolean): void {
+    const { world } = this;
+    world.count(`${what}: ${answer.kind === "ok" ? "done" : answer.reason}`);
+    if (answer.kind === "ok" && isThere()) world.violation("FORCED-LIVES", `${what} was answered, and it is there`);
   }
 
   /** Somebody tidies up leases that are none of their business: of sessions, and of those that are being opened. */

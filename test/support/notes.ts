@@ -49,6 +49,7 @@ export const noted = {
   lost: (fields: NotedFields = {}): NoteOf<"claim.lost"> => ({
     kind: "claim.lost",
     ...about(fields),
+    actor: "",
     token: 7n,
     reason: "session-expired",
     message: fields.message ?? "",

@@ -20,6 +20,7 @@ const serverReasons = [
   "draining",
   "store-unavailable",
   "internal",
+  "wrong-server",
 ] as const;
 
 /**

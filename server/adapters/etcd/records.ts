@@ -84,6 +84,7 @@ function storedSession(record: SessionRecord): stored.SessionRecord {
     client: record.client,
     labels: record.labels,
     openedAt: new Date(record.openedAtMs),
+    forced: record.forced,
   };
 }
 
@@ -102,6 +103,7 @@ function session(key: string, from: stored.SessionRecord): SessionRecord {
     client: from.client satisfies ClientInfo | undefined,
     labels: from.labels,
     openedAtMs: from.openedAt?.getTime() ?? 0,
+    ...(from.forced && { forced: from.forced }),
   };
 }
 
@@ -118,6 +120,7 @@ function storedClaim(record: ClaimRecord): stored.ClaimRecord {
     purpose: record.purpose,
     value: record.value as Buffer,
     claimedAt: new Date(record.claimedAtMs),
+    forced: record.forced,
   };
 }
 
@@ -142,6 +145,7 @@ function claim(key: string, lock: string, from: stored.ClaimRecord): ClaimRecord
     // A copy: what was decoded is a piece of a larger buffer, which it would keep for as long as the claim lives.
     value: from.value.length === 0 ? NO_BYTES : new Uint8Array(from.value),
     claimedAtMs: from.claimedAt?.getTime() ?? 0,
+    ...(from.forced && { forced: from.forced }),
   };
 }
 

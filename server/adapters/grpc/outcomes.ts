@@ -27,4 +27,5 @@ export const outcomes = {
   draining: { reason: WireReason.DRAINING, status: status.UNAVAILABLE },
   "store-unavailable": { reason: WireReason.STORE_UNAVAILABLE, status: status.UNAVAILABLE },
   internal: { reason: WireReason.INTERNAL, status: status.INTERNAL },
+  "wrong-server": { reason: WireReason.WRONG_SERVER, status: status.FAILED_PRECONDITION },
 } as const satisfies Record<Reason, { readonly reason: WireReason; readonly status: status }>;

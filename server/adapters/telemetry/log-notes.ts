@@ -15,7 +15,9 @@ export function logNotes(log: Log, nowMs: () => number): Telemetry {
       const { kind } = note;
       const level = levelOf(note);
       if (!log.has(level)) return;
-      if (level !== "warn") return log.event(level, kind, fieldsOf(note));
+      // Each act of an administrator is told, however many there are.
+      if (level !== "warn" || kind === "claim.forced" || kind === "session.forced")
+        return log.event(level, kind, fieldsOf(note));
       const last = warned.get(kind);
       if (last !== undefined && nowMs() - last.atMs < REPEAT_AFTER_MS) {
         last.leftOut++;
@@ -51,6 +53,9 @@ function levelOf(note: EngineNote): LogLevel {
       return "debug";
     case "deadlock.found":
       return "info";
+    case "claim.forced":
+    case "session.forced":
+      return "warn";
     case "store.committed":
       return note.outcome === "decided" ? "debug" : "warn";
     case "lease.renewed":

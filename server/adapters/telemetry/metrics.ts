@@ -69,6 +69,7 @@ function recorder(meter: Meter): (note: EngineNote) => void {
   const denials = counter("denials", "Claims denied, by reason");
   const losses = counter("losses", "Held claims that ended without their client asking, by reason");
   const releases = counter("releases", "Claims given up by their clients");
+  const forced = counter("forced", "Claims and sessions ended by an administrator through this server");
   const deadlocks = counter("deadlocks", "Circles of threads of control that were found");
   const acquireTime = seconds("acquire_seconds", "From the command to the grant");
   const opened = counter("sessions_opened", "Sessions opened here, new or resumed");
@@ -98,6 +99,10 @@ function recorder(meter: Meter): (note: EngineNote) => void {
         return denials.add(1, { reason: note.reason });
       case "claim.waiting":
         return;
+      case "claim.forced":
+        return forced.add(1, { what: "claim" });
+      case "session.forced":
+        return forced.add(1, { what: "session" });
       case "deadlock.found":
         return deadlocks.add(1);
       case "claim.lost":

@@ -95,7 +95,7 @@ describe("the metrics", () => {
         noted.denied("busy"),
         noted.released({ heldMs: 5 }),
         noted.lost({ heldMs: 5 }),
-        { kind: "session.ended", session, reason: "closed-by-client", message: "" },
+        { kind: "session.ended", session, actor: "", reason: "closed-by-client", message: "" },
         { kind: "store.committed", operations: 7, tookMs: 4, outcome: "decided" },
         { kind: "lease.renewed", outcome: "renewed", tookMs: 2 },
         { kind: "table.resynced", revision: 9, why: "gap" },

@@ -1078,7 +1078,7 @@ func (x *TableStatus) GetVerifiedAgo() *durationpb.Duration {
 type DrainServerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// server_id is that of GetStatus. Required: behind a load balancer one cannot know who answers. A
-	// server that is not meant does nothing and fails with FAILED_PRECONDITION; the message gives the
+	// server that is not meant does nothing and fails with REASON_WRONG_SERVER; the message gives the
 	// address to call.
 	ServerId string `protobuf:"bytes,1,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
 	// leave_within is how long sessions have to leave. Absent: 30 s. Zero: now.

@@ -37,6 +37,11 @@ const (
 // AdminService is for the people on call: who is connected, and how to free what is stuck. What it
 // says of sessions and locks is true of the whole service, whichever server is asked; what it says of
 // "this server" is about the one that answers.
+//
+// Whoever may look at locks may call what only looks. CloseSession, ReleaseLock and DrainServer are for callers
+// on the server's own machine, and from elsewhere for those who send its administration token, as metadata
+// "authorization: Bearer <token>". Others get REASON_NOT_PERMITTED. Each such call is a line in the server's log,
+// with who, what and why.
 type AdminServiceClient interface {
 	// ListSessions returns live sessions in order of session_id.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
@@ -44,7 +49,7 @@ type AdminServiceClient interface {
 	GetSession(ctx context.Context, in *GetSessionRequest, opts ...grpc.CallOption) (*GetSessionResponse, error)
 	// CloseSession ends somebody's session: its claims are freed in one step and its client is told
 	// REASON_CLOSED_BY_FORCE. Returns when that is committed. NOT_FOUND if there is none, so that a
-	// repeated call ends so.
+	// repeated call ends so. REASON_STORE_UNAVAILABLE as for ReleaseLock.
 	//
 	// The client may go on working until it hears of it, or until its validity deadline.
 	CloseSession(ctx context.Context, in *CloseSessionRequest, opts ...grpc.CallOption) (*CloseSessionResponse, error)
@@ -52,7 +57,8 @@ type AdminServiceClient interface {
 	// claim on several locks ends on all of them. Its client is told REASON_RELEASED_BY_FORCE; its
 	// session lives on. Returns when that is committed. FAILED_PRECONDITION with REASON_WRONG_TOKEN, and
 	// Denied with the holders in the details, if no holder has that token, so that a repeated call ends
-	// so.
+	// so. REASON_STORE_UNAVAILABLE if nobody knows within 10 s whether it was committed: it may have been, or may
+	// be yet; call again.
 	//
 	// The client may go on working until it hears of it: the next holder's token guards the resource.
 	ReleaseLock(ctx context.Context, in *ReleaseLockRequest, opts ...grpc.CallOption) (*ReleaseLockResponse, error)
@@ -192,6 +198,11 @@ type AdminService_WatchStatisticsClient = grpc.ServerStreamingClient[WatchStatis
 // AdminService is for the people on call: who is connected, and how to free what is stuck. What it
 // says of sessions and locks is true of the whole service, whichever server is asked; what it says of
 // "this server" is about the one that answers.
+//
+// Whoever may look at locks may call what only looks. CloseSession, ReleaseLock and DrainServer are for callers
+// on the server's own machine, and from elsewhere for those who send its administration token, as metadata
+// "authorization: Bearer <token>". Others get REASON_NOT_PERMITTED. Each such call is a line in the server's log,
+// with who, what and why.
 type AdminServiceServer interface {
 	// ListSessions returns live sessions in order of session_id.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
@@ -199,7 +210,7 @@ type AdminServiceServer interface {
 	GetSession(context.Context, *GetSessionRequest) (*GetSessionResponse, error)
 	// CloseSession ends somebody's session: its claims are freed in one step and its client is told
 	// REASON_CLOSED_BY_FORCE. Returns when that is committed. NOT_FOUND if there is none, so that a
-	// repeated call ends so.
+	// repeated call ends so. REASON_STORE_UNAVAILABLE as for ReleaseLock.
 	//
 	// The client may go on working until it hears of it, or until its validity deadline.
 	CloseSession(context.Context, *CloseSessionRequest) (*CloseSessionResponse, error)
@@ -207,7 +218,8 @@ type AdminServiceServer interface {
 	// claim on several locks ends on all of them. Its client is told REASON_RELEASED_BY_FORCE; its
 	// session lives on. Returns when that is committed. FAILED_PRECONDITION with REASON_WRONG_TOKEN, and
 	// Denied with the holders in the details, if no holder has that token, so that a repeated call ends
-	// so.
+	// so. REASON_STORE_UNAVAILABLE if nobody knows within 10 s whether it was committed: it may have been, or may
+	// be yet; call again.
 	//
 	// The client may go on working until it hears of it: the next holder's token guards the resource.
 	ReleaseLock(context.Context, *ReleaseLockRequest) (*ReleaseLockResponse, error)

@@ -505,6 +505,9 @@ const (
 	Reason_REASON_STORE_UNAVAILABLE Reason = 19
 	// REASON_INTERNAL: a fault of the server, logged there (INTERNAL). Again: perhaps.
 	Reason_REASON_INTERNAL Reason = 20
+	// REASON_WRONG_SERVER: the call names another server, and does nothing here; the message gives the address of
+	// that one, if it is known (FAILED_PRECONDITION). Again: there.
+	Reason_REASON_WRONG_SERVER Reason = 21
 )
 
 // Enum value maps for Reason.
@@ -531,6 +534,7 @@ var (
 		18: "REASON_DRAINING",
 		19: "REASON_STORE_UNAVAILABLE",
 		20: "REASON_INTERNAL",
+		21: "REASON_WRONG_SERVER",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -554,6 +558,7 @@ var (
 		"REASON_DRAINING":          18,
 		"REASON_STORE_UNAVAILABLE": 19,
 		"REASON_INTERNAL":          20,
+		"REASON_WRONG_SERVER":      21,
 	}
 )
 
@@ -3734,7 +3739,7 @@ const file_holdfast_v1_lock_service_proto_rawDesc = "" +
 	"\x17TOKEN_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10TOKEN_STATE_LIVE\x10\x01\x12\x15\n" +
 	"\x11TOKEN_STATE_ENDED\x10\x02\x12\x1a\n" +
-	"\x16TOKEN_STATE_NOT_ISSUED\x10\x03*\x89\x04\n" +
+	"\x16TOKEN_STATE_NOT_ISSUED\x10\x03*\xa2\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vREASON_BUSY\x10\x01\x12\x12\n" +
@@ -3757,7 +3762,8 @@ const file_holdfast_v1_lock_service_proto_rawDesc = "" +
 	"\x16REASON_CLIENT_TOO_SLOW\x10\x11\x12\x13\n" +
 	"\x0fREASON_DRAINING\x10\x12\x12\x1c\n" +
 	"\x18REASON_STORE_UNAVAILABLE\x10\x13\x12\x13\n" +
-	"\x0fREASON_INTERNAL\x10\x142\xc8\x03\n" +
+	"\x0fREASON_INTERNAL\x10\x14\x12\x17\n" +
+	"\x13REASON_WRONG_SERVER\x10\x152\xc8\x03\n" +
 	"\vLockService\x12H\n" +
 	"\aSession\x12\x1b.holdfast.v1.SessionRequest\x1a\x1c.holdfast.v1.SessionResponse(\x010\x01\x12=\n" +
 	"\x04Hold\x12\x18.holdfast.v1.HoldRequest\x1a\x19.holdfast.v1.HoldResponse0\x01\x12D\n" +

@@ -339,6 +339,11 @@ export const Reason = {
   STORE_UNAVAILABLE: "REASON_STORE_UNAVAILABLE",
   /** INTERNAL - REASON_INTERNAL: a fault of the server, logged there (INTERNAL). Again: perhaps. */
   INTERNAL: "REASON_INTERNAL",
+  /**
+   * WRONG_SERVER - REASON_WRONG_SERVER: the call names another server, and does nothing here; the message gives the address of
+   * that one, if it is known (FAILED_PRECONDITION). Again: there.
+   */
+  WRONG_SERVER: "REASON_WRONG_SERVER",
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -365,6 +370,7 @@ export namespace Reason {
   export type DRAINING = typeof Reason.DRAINING;
   export type STORE_UNAVAILABLE = typeof Reason.STORE_UNAVAILABLE;
   export type INTERNAL = typeof Reason.INTERNAL;
+  export type WRONG_SERVER = typeof Reason.WRONG_SERVER;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -432,6 +438,9 @@ export function reasonFromJSON(object: any): Reason {
     case 20:
     case "REASON_INTERNAL":
       return Reason.INTERNAL;
+    case 21:
+    case "REASON_WRONG_SERVER":
+      return Reason.WRONG_SERVER;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }

@@ -197,7 +197,14 @@ export interface SessionRecord {
   /** labels are as opened. For people. */
   labels: { [key: string]: string };
   /** opened_at is when it was opened, by that server's clock. For people. */
-  openedAt: Date | undefined;
+  openedAt:
+    | Date
+    | undefined;
+  /**
+   * forced is set when an administrator has decided to close the session, just before its key is deleted, so
+   * that the server that has it can tell its client why. Absent: nobody has. Nothing is decided by it.
+   */
+  forced: ForcedRecord | undefined;
 }
 
 export interface SessionRecord_LabelsEntry {
@@ -235,7 +242,22 @@ export interface ClaimRecord {
   /** value is what the claim announces; of a claim on several locks, the same in each. */
   value: Buffer;
   /** claimed_at is when it was written, by that server's clock. For people. */
-  claimedAt: Date | undefined;
+  claimedAt:
+    | Date
+    | undefined;
+  /**
+   * forced is set when an administrator has decided to release the claim, just before its keys are deleted, so
+   * that the server that has its session can tell its client why. Absent: nobody has. Nothing is decided by it.
+   */
+  forced: ForcedRecord | undefined;
+}
+
+/** ForcedRecord is why an administrator ends a claim or a session. For people. */
+export interface ForcedRecord {
+  /** justification is what the administrator said. */
+  justification: string;
+  /** actor is the administrator: whom it authenticated as, or its network address. */
+  actor: string;
 }
 
 /** ServerRecord is a running server. */
@@ -319,6 +341,7 @@ function createBaseSessionRecord(): SessionRecord {
     client: undefined,
     labels: {},
     openedAt: undefined,
+    forced: undefined,
   };
 }
 
@@ -362,6 +385,9 @@ export const SessionRecord: MessageFns<SessionRecord> = {
     });
     if (message.openedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.openedAt), writer.uint32(98).fork()).join();
+    }
+    if (message.forced !== undefined) {
+      ForcedRecord.encode(message.forced, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -478,6 +504,14 @@ export const SessionRecord: MessageFns<SessionRecord> = {
             message.openedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.forced = ForcedRecord.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -533,6 +567,7 @@ export const SessionRecord: MessageFns<SessionRecord> = {
         : isSet(object.opened_at)
         ? fromJsonTimestamp(object.opened_at)
         : undefined,
+      forced: isSet(object.forced) ? ForcedRecord.fromJSON(object.forced) : undefined,
     };
   },
 
@@ -580,6 +615,9 @@ export const SessionRecord: MessageFns<SessionRecord> = {
     if (message.openedAt !== undefined) {
       obj.openedAt = message.openedAt.toISOString();
     }
+    if (message.forced !== undefined) {
+      obj.forced = ForcedRecord.toJSON(message.forced);
+    }
     return obj;
   },
 
@@ -610,6 +648,9 @@ export const SessionRecord: MessageFns<SessionRecord> = {
       {},
     );
     message.openedAt = object.openedAt ?? undefined;
+    message.forced = (object.forced !== undefined && object.forced !== null)
+      ? ForcedRecord.fromPartial(object.forced)
+      : undefined;
     return message;
   },
 };
@@ -711,6 +752,7 @@ function createBaseClaimRecord(): ClaimRecord {
     purpose: "",
     value: Buffer.alloc(0),
     claimedAt: undefined,
+    forced: undefined,
   };
 }
 
@@ -745,6 +787,9 @@ export const ClaimRecord: MessageFns<ClaimRecord> = {
     }
     if (message.claimedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.claimedAt), writer.uint32(82).fork()).join();
+    }
+    if (message.forced !== undefined) {
+      ForcedRecord.encode(message.forced, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -842,6 +887,14 @@ export const ClaimRecord: MessageFns<ClaimRecord> = {
             message.claimedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.forced = ForcedRecord.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -878,6 +931,7 @@ export const ClaimRecord: MessageFns<ClaimRecord> = {
         : isSet(object.claimed_at)
         ? fromJsonTimestamp(object.claimed_at)
         : undefined,
+      forced: isSet(object.forced) ? ForcedRecord.fromJSON(object.forced) : undefined,
     };
   },
 
@@ -913,6 +967,9 @@ export const ClaimRecord: MessageFns<ClaimRecord> = {
     if (message.claimedAt !== undefined) {
       obj.claimedAt = message.claimedAt.toISOString();
     }
+    if (message.forced !== undefined) {
+      obj.forced = ForcedRecord.toJSON(message.forced);
+    }
     return obj;
   },
 
@@ -931,6 +988,94 @@ export const ClaimRecord: MessageFns<ClaimRecord> = {
     message.purpose = object.purpose ?? "";
     message.value = object.value ?? Buffer.alloc(0);
     message.claimedAt = object.claimedAt ?? undefined;
+    message.forced = (object.forced !== undefined && object.forced !== null)
+      ? ForcedRecord.fromPartial(object.forced)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseForcedRecord(): ForcedRecord {
+  return { justification: "", actor: "" };
+}
+
+export const ForcedRecord: MessageFns<ForcedRecord> = {
+  encode(message: ForcedRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.justification !== "") {
+      writer.uint32(10).string(message.justification);
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForcedRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForcedRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.justification = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ForcedRecord {
+    return {
+      justification: isSet(object.justification) ? globalThis.String(object.justification) : "",
+      actor: isSet(object.actor) ? globalThis.String(object.actor) : "",
+    };
+  },
+
+  toJSON(message: ForcedRecord): unknown {
+    const obj: any = {};
+    if (message.justification !== "") {
+      obj.justification = message.justification;
+    }
+    if (message.actor !== "") {
+      obj.actor = message.actor;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ForcedRecord>): ForcedRecord {
+    return ForcedRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ForcedRecord>): ForcedRecord {
+    const message = createBaseForcedRecord();
+    message.justification = object.justification ?? "";
+    message.actor = object.actor ?? "";
     return message;
   },
 };

@@ -341,7 +341,7 @@ export interface TableStatus {
 export interface DrainServerRequest {
   /**
    * server_id is that of GetStatus. Required: behind a load balancer one cannot know who answers. A
-   * server that is not meant does nothing and fails with FAILED_PRECONDITION; the message gives the
+   * server that is not meant does nothing and fails with REASON_WRONG_SERVER; the message gives the
    * address to call.
    */
   serverId: string;
@@ -4690,6 +4690,11 @@ export const TimeDistribution: MessageFns<TimeDistribution> = {
  * AdminService is for the people on call: who is connected, and how to free what is stuck. What it
  * says of sessions and locks is true of the whole service, whichever server is asked; what it says of
  * "this server" is about the one that answers.
+ *
+ * Whoever may look at locks may call what only looks. CloseSession, ReleaseLock and DrainServer are for callers
+ * on the server's own machine, and from elsewhere for those who send its administration token, as metadata
+ * "authorization: Bearer <token>". Others get REASON_NOT_PERMITTED. Each such call is a line in the server's log,
+ * with who, what and why.
  */
 export type AdminServiceService = typeof AdminServiceService;
 export const AdminServiceService = {
@@ -4717,7 +4722,7 @@ export const AdminServiceService = {
   /**
    * CloseSession ends somebody's session: its claims are freed in one step and its client is told
    * REASON_CLOSED_BY_FORCE. Returns when that is committed. NOT_FOUND if there is none, so that a
-   * repeated call ends so.
+   * repeated call ends so. REASON_STORE_UNAVAILABLE as for ReleaseLock.
    *
    * The client may go on working until it hears of it, or until its validity deadline.
    */
@@ -4736,7 +4741,8 @@ export const AdminServiceService = {
    * claim on several locks ends on all of them. Its client is told REASON_RELEASED_BY_FORCE; its
    * session lives on. Returns when that is committed. FAILED_PRECONDITION with REASON_WRONG_TOKEN, and
    * Denied with the holders in the details, if no holder has that token, so that a repeated call ends
-   * so.
+   * so. REASON_STORE_UNAVAILABLE if nobody knows within 10 s whether it was committed: it may have been, or may
+   * be yet; call again.
    *
    * The client may go on working until it hears of it: the next holder's token guards the resource.
    */
@@ -4832,7 +4838,7 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   /**
    * CloseSession ends somebody's session: its claims are freed in one step and its client is told
    * REASON_CLOSED_BY_FORCE. Returns when that is committed. NOT_FOUND if there is none, so that a
-   * repeated call ends so.
+   * repeated call ends so. REASON_STORE_UNAVAILABLE as for ReleaseLock.
    *
    * The client may go on working until it hears of it, or until its validity deadline.
    */
@@ -4842,7 +4848,8 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * claim on several locks ends on all of them. Its client is told REASON_RELEASED_BY_FORCE; its
    * session lives on. Returns when that is committed. FAILED_PRECONDITION with REASON_WRONG_TOKEN, and
    * Denied with the holders in the details, if no holder has that token, so that a repeated call ends
-   * so.
+   * so. REASON_STORE_UNAVAILABLE if nobody knows within 10 s whether it was committed: it may have been, or may
+   * be yet; call again.
    *
    * The client may go on working until it hears of it: the next holder's token guards the resource.
    */
@@ -4915,7 +4922,7 @@ export interface AdminServiceClient extends Client {
   /**
    * CloseSession ends somebody's session: its claims are freed in one step and its client is told
    * REASON_CLOSED_BY_FORCE. Returns when that is committed. NOT_FOUND if there is none, so that a
-   * repeated call ends so.
+   * repeated call ends so. REASON_STORE_UNAVAILABLE as for ReleaseLock.
    *
    * The client may go on working until it hears of it, or until its validity deadline.
    */
@@ -4939,7 +4946,8 @@ export interface AdminServiceClient extends Client {
    * claim on several locks ends on all of them. Its client is told REASON_RELEASED_BY_FORCE; its
    * session lives on. Returns when that is committed. FAILED_PRECONDITION with REASON_WRONG_TOKEN, and
    * Denied with the holders in the details, if no holder has that token, so that a repeated call ends
-   * so.
+   * so. REASON_STORE_UNAVAILABLE if nobody knows within 10 s whether it was committed: it may have been, or may
+   * be yet; call again.
    *
    * The client may go on working until it hears of it: the next holder's token guards the resource.
    */

@@ -506,6 +506,11 @@ export const Reason = {
   STORE_UNAVAILABLE: 19,
   /** INTERNAL - REASON_INTERNAL: a fault of the server, logged there (INTERNAL). Again: perhaps. */
   INTERNAL: 20,
+  /**
+   * WRONG_SERVER - REASON_WRONG_SERVER: the call names another server, and does nothing here; the message gives the address of
+   * that one, if it is known (FAILED_PRECONDITION). Again: there.
+   */
+  WRONG_SERVER: 21,
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -532,6 +537,7 @@ export namespace Reason {
   export type DRAINING = typeof Reason.DRAINING;
   export type STORE_UNAVAILABLE = typeof Reason.STORE_UNAVAILABLE;
   export type INTERNAL = typeof Reason.INTERNAL;
+  export type WRONG_SERVER = typeof Reason.WRONG_SERVER;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -599,6 +605,9 @@ export function reasonFromJSON(object: any): Reason {
     case 20:
     case "REASON_INTERNAL":
       return Reason.INTERNAL;
+    case 21:
+    case "REASON_WRONG_SERVER":
+      return Reason.WRONG_SERVER;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
@@ -648,6 +657,8 @@ export function reasonToJSON(object: Reason): string {
       return "REASON_STORE_UNAVAILABLE";
     case Reason.INTERNAL:
       return "REASON_INTERNAL";
+    case Reason.WRONG_SERVER:
+      return "REASON_WRONG_SERVER";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
