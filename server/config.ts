@@ -27,6 +27,8 @@ export interface Config {
   readonly tls: CertificateAndKey | undefined;
   /** Whether plain text may go beyond loopback. */
   readonly insecure: boolean;
+  /** What lets administrators on other machines change things. `undefined`: nothing does. */
+  readonly adminToken: string | undefined;
   readonly etcd: EmbeddedEtcdConfig | ExistingEtcdConfig;
   readonly prefix: string;
   /** Where this server remembers how far it has seen etcd's history; `undefined`: nowhere. */
@@ -99,6 +101,7 @@ export function readConfig(
     consoleHosts: given.parsed("console-hosts", parseNames),
     tls: readPair(given, "tls-cert", "tls-key"),
     insecure: given.isSet("insecure"),
+    adminToken: readAdminToken(given),
     etcd,
     prefix: given.parsed("prefix", parsePrefix),
     stateFile: given.text("state-file") ?? (etcd.kind === "embedded" ? join(etcd.dataFolder, "seen.json") : undefined),
@@ -196,6 +199,20 @@ function readUser(given: Given): ExistingEtcdConfig["user"] {
     throw given.wrong(file ? "etcd-password-file" : "etcd-password", "means nothing without --etcd-user");
   if (!password) throw given.wrong("etcd-user", "needs --etcd-password-file or HOLDFAST_ETCD_PASSWORD");
   return { name, password };
+}
+
+/** Long enough that nobody guesses it, and of what may stand in a header. */
+const TOKEN = /^[\x21-\x7e]{16,512}$/;
+
+function readAdminToken(given: Given): string | undefined {
+  const name = given.text("admin-token") === undefined ? "admin-token-file" : "admin-token";
+  const token = given.text("admin-token") ?? given.file("admin-token-file")?.toString("utf8").split(/\r?\n/)[0];
+  if (token !== undefined && !TOKEN.test(token))
+    throw given.wrong(
+      name,
+      "the token must have 16 to 512 visible ASCII characters, such as `openssl rand -hex 32` gives",
+    );
+  return token;
 }
 
 function readPair(given: Given, certName: SettingName, keyName: SettingName): CertificateAndKey | undefined {

@@ -37,7 +37,8 @@ export async function runServer(config: Config): Promise<string | undefined> {
   try {
     await using _parts = run.parts;
     await run.start();
-    return await Promise.race([signals.first.then((signal) => run.stopping(signal)), run.etcdEnded.promise]);
+    const told = Promise.race([signals.first, run.drained.promise]);
+    return await Promise.race([told.then((by) => run.stopping(by)), run.etcdEnded.promise]);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
@@ -47,6 +48,8 @@ class Run {
   /** What has been started; disposed of in reverse. */
   readonly parts = new AsyncDisposableStack();
   readonly etcdEnded = Promise.withResolvers<string>();
+  /** Resolves when an administrator has told it to send its clients elsewhere and end. */
+  readonly drained = Promise.withResolvers<"drain">();
   /** Why it serves no more although it runs. */
   fault: string | undefined;
   private readonly config: Config;
@@ -56,9 +59,12 @@ class Run {
   private etcd: OwnEtcd | undefined;
   private stopServing: ((problem: string) => void) | undefined;
   private console: Console | undefined;
+  /** How long clients have to leave when it ends. */
+  private drainMs: number;
 
   constructor(config: Config) {
     this.config = config;
+    this.drainMs = config.drainMs;
     this.log = logOf(config, this.clock);
     // Nobody waits for it once the server has started.
     this.faulted.promise.catch(() => undefined);
@@ -96,8 +102,8 @@ class Run {
   }
 
   /** Says that it ends, and what was wrong before if something was. */
-  stopping(signal: string): string | undefined {
-    this.log.event("info", "server.stopping", { signal });
+  stopping(by: string): string | undefined {
+    this.log.event("info", "server.stopping", { by });
     return this.fault;
   }
 
@@ -164,6 +170,8 @@ class Run {
     const self = { address: "", version, startedAtMs: this.clock.wallMs(), draining: false };
     const admin = {
       engine: engine.administration,
+      token: this.config.adminToken,
+      drain: (leaveWithinMs: number) => this.drain(leaveWithinMs, server),
       storeStatus: () => store.status(),
       self: () => self,
       eventLoopDelayMs: () => eventLoop.worstMs(),
@@ -172,7 +180,7 @@ class Run {
       (error: Error) => refuse("--grpc-address", error),
     );
     self.address = advertisedAddress(this.config, server.port);
-    this.parts.defer(() => server.stop(this.config.drainMs));
+    this.parts.defer(() => server.stop(this.drainMs));
     this.stopServing = (problem) => {
       // First, so that clients are told the reason.
       engine.fail(problem);
@@ -185,6 +193,13 @@ class Run {
     const { local: services, ...names } = parts;
     const assets = loadAssets(fileURLToPath(new URL("../console/dist", import.meta.url)));
     this.console = new Console({ services, assets, hosts: this.config.consoleHosts, ...names });
+  }
+
+  /** As a signal does, but with another time for clients to leave. A further call may shorten it. */
+  private drain(leaveWithinMs: number, server: GrpcServer): void {
+    this.drainMs = leaveWithinMs;
+    void server.stop(leaveWithinMs);
+    this.drained.resolve("drain");
   }
 
   private onFault({ message }: Error): void {

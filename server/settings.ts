@@ -37,6 +37,12 @@ export const settings = [
   { name: "tls-cert", value: "file", text: "certificate chain (PEM) to serve with TLS" },
   { name: "tls-key", value: "file", text: "private key (PEM) of --tls-cert" },
   { name: "insecure", text: "listen beyond loopback without TLS: whoever reaches the port may take and free locks" },
+  {
+    name: "admin-token-file",
+    value: "file",
+    text: "file whose first line lets administrators on other machines change things; without one they can only look",
+  },
+  { name: "admin-token", value: "text", text: "that line itself", environmentOnly: true },
   { name: "data", value: "folder", fallback: ".data", text: "where the etcd of its own keeps its data" },
   {
     name: "etcd-binary",

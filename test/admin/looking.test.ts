@@ -96,6 +96,7 @@ describe("ListEvents", () => {
     const { events, serverId } = await admins[1].listEvents({ sessionId: there.id, kinds: [EventKind.GRANTED] });
     expect(events).toMatchObject([{ fencingToken: token, claimId: 1n, client: { name: "eventful" } }]);
     expect(events[0]?.waited?.nanos).toBeGreaterThan(0);
+    expect(serverId).toMatch(/^[\w-]{22}$/);
     expect(serverId).toBe((await admins[1].getStatus()).serverId);
     const [released] = (await admins[0].listEvents({ lockName: "told/a" })).events;
     expect(released).toMatchObject({ purpose: "for the record", sessionId: here.id });
@@ -144,6 +145,7 @@ describe("GetStatus", () => {
     await sessions.list[0].take("status/a");
     const answer = await admins[1].getStatus();
     const self = answer.servers.find(({ serverId }) => serverId === answer.serverId);
+    expect(answer.servers).toHaveLength(2);
     expect(self).toMatchObject({ address: service().address(1), version: "0.1.0", draining: false, sessionCount: 2 });
     expect(answer.table).toMatchObject({ lockCount: 1, heldCount: 1, waitingCount: 0, sessionCount: 3 });
     expect(answer.problem).toBe("");

@@ -41,6 +41,7 @@ describe("settings of a server", () => {
       consoleHosts: new Set(),
       tls: undefined,
       insecure: false,
+      adminToken: undefined,
       etcd: { kind: "embedded", dataFolder: ".data", binary: undefined },
       prefix: "holdfast/",
       stateFile: ".data/seen.json",
@@ -93,6 +94,20 @@ describe("settings of a server", () => {
     expect(
       readConfig({ "etcd-endpoints": "one:2379", "etcd-user": "locks" }, { HOLDFAST_ETCD_PASSWORD: "secret" }).etcd,
     ).toMatchObject({ user: { name: "locks", password: "secret" } });
+  });
+
+  it("read the administration token from a file or the environment, and refuse one that can be guessed", () => {
+    const token = "0123456789abcdef";
+    const path = file("token", `${token}\nwhoever reads this\n`);
+    expect(readConfig({ "admin-token-file": path }, {}).adminToken).toBe(token);
+    expect(readConfig({}, { HOLDFAST_ADMIN_TOKEN: token }).adminToken).toBe(token);
+    expect(complaint({ "admin-token-file": file("short", "secret\n") })).toBe(
+      "--admin-token-file: the token must have 16 to 512 visible ASCII characters, such as `openssl rand -hex 32` gives",
+    );
+    expect(complaint({ "admin-token-file": file("empty", "") })).toContain("must have 16 to 512");
+    expect(complaint({}, { HOLDFAST_ADMIN_TOKEN: "0123456789 abcdef" })).toMatch(
+      /^HOLDFAST_ADMIN_TOKEN: the token must/,
+    );
   });
 
   it("let plain text beyond loopback only when told to", () => {

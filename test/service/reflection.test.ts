@@ -9,7 +9,6 @@ import {
   type ServerReflectionResponse,
 } from "../../server/gen/grpc/reflection/v1/reflection.ts";
 import { ServerReflectionClient as ServerReflectionAlphaClient } from "../../server/gen/grpc/reflection/v1alpha/reflection.ts";
-import { AdminServiceClient, AdminServiceService } from "../../server/gen/holdfast/v1/admin_service.ts";
 import { toolPath } from "../support/etcd.ts";
 import { TestServer } from "./harness.ts";
 
@@ -218,29 +217,5 @@ describe("reflection", () => {
       const [answer] = await reflect(version, undefined);
       expect(answer).toMatchObject({ $case: "errorResponse", value: { errorCode: status.INVALID_ARGUMENT } });
     });
-  });
-});
-
-describe("AdminService", () => {
-  it("says of a method by name that it is not there", async () => {
-    const client = new AdminServiceClient(server.address, credentials.createInsecure());
-    const { releaseLock, closeSession, drainServer } = AdminServiceService;
-    for (const { path } of [releaseLock, closeSession, drainServer]) {
-      const name = path.split("/")[2]!;
-      const error = await new Promise((resolve) => {
-        client.makeUnaryRequest(
-          path,
-          () => Buffer.alloc(0),
-          (bytes) => bytes,
-          {},
-          resolve,
-        );
-      });
-      expect(error).toMatchObject({
-        code: status.UNIMPLEMENTED,
-        details: `holdfast.v1.AdminService.${name} is not implemented by this version of Holdfast`,
-      });
-    }
-    client.close();
   });
 });

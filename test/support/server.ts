@@ -20,6 +20,8 @@ export interface ServerProcess extends AsyncDisposable {
   readonly grpcAddress: string;
   readonly httpAddress: string;
   readonly pid: number;
+  /** Resolves with its exit code when it is gone, however that comes about. */
+  readonly exited: Promise<number>;
   /** What it has written to its standard error: its log. */
   readonly log: string;
   /** Ends it as a crash does, and resolves when it is gone. */
@@ -67,6 +69,10 @@ class Running implements ServerProcess {
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
       this.log += text;
     });
+  }
+
+  get exited(): Promise<number> {
+    return this.#exited;
   }
 
   get pid(): number {

@@ -1,9 +1,7 @@
-import { type ServerUnaryCall, type sendUnaryData, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { lockNameProblem } from "../../core/lock-name.ts";
 import type { SessionDetails, SessionPage } from "../../engine/admin-engine.ts";
 import type { HistoryKind, HistoryPage } from "../../engine/history.ts";
 import {
-  AdminServiceService,
   type GetSessionRequest,
   GetSessionResponse,
   type GetStatusRequest,
@@ -125,10 +123,3 @@ export const getStatus: Read<GetStatusRequest> = (edge, _, reply) => {
     }),
   );
 };
-
-/** What is not there yet says so by its name. */
-export function unimplemented(method: keyof typeof AdminServiceService): UntypedServiceImplementation[string] {
-  const name = AdminServiceService[method].path.slice(1).replace("/", ".");
-  return (_call: ServerUnaryCall<unknown, unknown>, respond: sendUnaryData<unknown>) =>
-    respond({ code: status.UNIMPLEMENTED, details: `${name} is not implemented by this version of Holdfast` });
-}

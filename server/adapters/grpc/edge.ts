@@ -1,6 +1,7 @@
 import type { ServerRecord } from "../../core/records.ts";
 import type { AdminEngine } from "../../engine/admin-engine.ts";
 import type { LockEngine } from "../../engine/lock-engine.ts";
+import type { Access } from "./access.ts";
 import type { GrpcLimits } from "./limits.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import type { Pings } from "./pings.ts";
@@ -16,6 +17,10 @@ export interface EdgeLog {
 export interface AdminEdge {
   readonly engine: AdminEngine;
   readonly store: StoreMonitor;
+  /** Who may change things. */
+  readonly access: Access;
+  /** Has the server send its clients elsewhere, and end when they are gone or the time is up. */
+  readonly drain: (leaveWithinMs: number) => void;
   /** What to say of this server while it is not registered. */
   readonly self: () => ServerRecord;
   /** The longest that the event loop was late lately, in milliseconds. */

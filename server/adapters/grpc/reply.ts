@@ -2,15 +2,16 @@ import type { Http2Session } from "node:http2";
 import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import type { Reason } from "../../core/reason.ts";
 import type { Answer } from "../../engine/lock-engine.ts";
+import type { Caller } from "./access.ts";
 import type { Edge } from "./edge.ts";
-import { failure } from "./failure.ts";
+import { type ClaimEnd, failure } from "./failure.ts";
 import { http2StreamOf } from "./http2-stream.ts";
 import type { Received } from "./received.ts";
 
 /** Where a read puts its one answer, however it was asked: over the wire, or from within this process. */
 export interface Reply {
-  /** Ends the call with the status of a reason. `lock` is empty unless it is about one lock. */
-  fail(reason: Reason, message: string, lock?: string): void;
+  /** Ends the call with the status of a reason. `lock` is empty unless it is about one lock; `end` goes with it. */
+  fail(reason: Reason, message: string, lock?: string, end?: ClaimEnd): void;
   /** Ends the call with what the engine answered, as `encode` has it. */
   answer<Value>(answer: Answer<Value>, lock: string, encode: (value: Value) => Uint8Array): void;
 }
@@ -27,8 +28,8 @@ class CallReply implements Reply {
     this.#respond = respond;
   }
 
-  fail(reason: Reason, message: string, lock = ""): void {
-    this.#respond(failure(reason, message, lock));
+  fail(reason: Reason, message: string, lock = "", end?: ClaimEnd): void {
+    this.#respond(failure(reason, message, lock, end));
   }
 
   answer<Value>(answer: Answer<Value>, lock: string, encode: (value: Value) => Uint8Array): void {
@@ -77,4 +78,25 @@ export function handleRead<Request>(edge: Edge, read: Read<Request>) {
       reply.fault(error);
     }
   };
+}
+
+/** What a change does, likewise, for a caller who may. `actor` names the caller. */
+export type Change<Request> = (edge: Edge, request: Request, reply: Reply, actor: string) => void;
+
+/** Makes a handler for grpc-js of a change: who may not is told so, and so is the log. */
+export function handleChange<Request>(edge: Edge, change: Change<Request>) {
+  return (call: ServerUnaryCall<Received<Request>, Buffer>, respond: sendUnaryData<Buffer>): void => {
+    const permission = edge.admin.access.mayChange(callerOf(call));
+    const permitted: Read<Request> = (_, request, reply) => {
+      if (permission.kind === "granted") return change(edge, request, reply, permission.actor);
+      edge.log.event("warn", "change.refused", { method: call.getPath(), peer: call.getPeer() });
+      reply.fail("not-permitted", permission.message);
+    };
+    handleRead(edge, permitted)(call, respond);
+  };
+}
+
+function callerOf(call: ServerUnaryCall<unknown, Buffer>): Caller {
+  const [authorization] = call.metadata.get("authorization");
+  return { peer: call.getPeer(), authorization: authorization?.toString() };
 }

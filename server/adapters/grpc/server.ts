@@ -1,6 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { LockEngine } from "../../engine/lock-engine.ts";
 import type { StoreStatus } from "../../ports/store-status.ts";
+import { Access } from "./access.ts";
 import type { AdminEdge, Edge, EdgeLog } from "./edge.ts";
 import { Health } from "./health.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
@@ -13,7 +14,9 @@ import { StoreMonitor } from "./store-monitor.ts";
 import { Turn } from "./turn.ts";
 
 /** What the server is to tell people on call, and by whom. */
-export interface AdminOptions extends Pick<AdminEdge, "engine" | "self" | "eventLoopDelayMs"> {
+export interface AdminOptions extends Pick<AdminEdge, "engine" | "self" | "drain" | "eventLoopDelayMs"> {
+  /** What lets callers from other machines change things. `undefined`: nothing does. */
+  readonly token: string | undefined;
   /** Asks the store's members how they are. Never rejects. */
   readonly storeStatus: () => Promise<StoreStatus>;
 }
@@ -78,9 +81,9 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   }
 }
 
-function adminEdge({ engine, self, eventLoopDelayMs, storeStatus }: AdminOptions): AdminEdge {
-  const store = new StoreMonitor({ status: storeStatus, check: (done) => engine.checkStore(done) });
-  return { engine, store, self, eventLoopDelayMs };
+function adminEdge({ token, storeStatus, ...given }: AdminOptions): AdminEdge {
+  const store = new StoreMonitor({ status: storeStatus, check: (done) => given.engine.checkStore(done) });
+  return { ...given, store, access: new Access(token) };
 }
 
 class RunningServer implements GrpcServer {

@@ -11,11 +11,14 @@ import { ServerReflectionService } from "../../gen/grpc/reflection/v1/reflection
 import { ServerReflectionService as ServerReflectionAlphaService } from "../../gen/grpc/reflection/v1alpha/reflection.ts";
 import {
   AdminServiceService,
+  CloseSessionRequest,
+  DrainServerRequest,
   GetSessionRequest,
   GetStatusRequest,
   GetWaitGraphRequest,
   ListEventsRequest,
   ListSessionsRequest,
+  ReleaseLockRequest,
   WatchStatisticsRequest,
 } from "../../gen/holdfast/v1/admin_service.ts";
 import {
@@ -27,7 +30,8 @@ import {
   SessionRequest,
   WatchLocksRequest,
 } from "../../gen/holdfast/v1/lock_service.ts";
-import { getSession, getStatus, getWaitGraph, listEvents, listSessions, unimplemented } from "./admin.ts";
+import { getSession, getStatus, getWaitGraph, listEvents, listSessions } from "./admin.ts";
+import { closeSession, drainServer, releaseLock } from "./admin-changes.ts";
 import { Descriptors } from "./descriptors.ts";
 import type { Edge } from "./edge.ts";
 import type { Health } from "./health.ts";
@@ -35,7 +39,7 @@ import { type EncodedHold, handleHold } from "./hold.ts";
 import { checkToken, getLock, listLocks } from "./reads.ts";
 import { receive } from "./received.ts";
 import { type ReflectionCall, reflect } from "./reflection.ts";
-import { handleRead } from "./reply.ts";
+import { handleChange, handleRead } from "./reply.ts";
 import { type EncodedSession, handleSession } from "./session.ts";
 import { type EncodedWatch, handleWatchLocks } from "./watch.ts";
 import { type EncodedStatistics, handleWatchStatistics } from "./watch-statistics.ts";
@@ -75,12 +79,17 @@ const lockService = {
 
 /** `AdminService` likewise. */
 const adminService = {
-  ...AdminServiceService,
   listSessions: {
     ...AdminServiceService.listSessions,
     ...encoded(receive(ListSessionsRequest, "ListSessionsRequest")),
   },
   getSession: { ...AdminServiceService.getSession, ...encoded(receive(GetSessionRequest, "GetSessionRequest")) },
+  closeSession: {
+    ...AdminServiceService.closeSession,
+    ...encoded(receive(CloseSessionRequest, "CloseSessionRequest")),
+  },
+  releaseLock: { ...AdminServiceService.releaseLock, ...encoded(receive(ReleaseLockRequest, "ReleaseLockRequest")) },
+  drainServer: { ...AdminServiceService.drainServer, ...encoded(receive(DrainServerRequest, "DrainServerRequest")) },
   getStatus: { ...AdminServiceService.getStatus, ...encoded(receive(GetStatusRequest, "GetStatusRequest")) },
   listEvents: { ...AdminServiceService.listEvents, ...encoded(receive(ListEventsRequest, "ListEventsRequest")) },
   getWaitGraph: {
@@ -112,10 +121,10 @@ function adminHandlers(edge: Edge): UntypedServiceImplementation {
   return {
     listSessions: handleRead(edge, listSessions),
     getSession: handleRead(edge, getSession),
-    closeSession: unimplemented("closeSession"),
-    releaseLock: unimplemented("releaseLock"),
+    closeSession: handleChange(edge, closeSession),
+    releaseLock: handleChange(edge, releaseLock),
     getStatus: handleRead(edge, getStatus),
-    drainServer: unimplemented("drainServer"),
+    drainServer: handleChange(edge, drainServer),
     listEvents: handleRead(edge, listEvents),
     getWaitGraph: handleRead(edge, getWaitGraph),
     watchStatistics: (call: EncodedStatistics) => handleWatchStatistics(edge, call),
