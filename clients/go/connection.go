@@ -35,11 +35,10 @@ func connectTo(address string, s *settings) (*grpc.ClientConn, error) {
 		options[0] = grpc.WithTransportCredentials(credentials.NewTLS(s.tls.Clone()))
 	}
 	if s.transport {
-		// Pings notice a silent connection within the TTL; gRPC allows one each 10 s. Heartbeats need no help.
-		const least = 10 * time.Second
-		interval := max(least, s.ttl/3)
+		// Pings notice a silent connection; gRPC sends one each 10 s at most. Heartbeats need no help.
+		interval := max(10*time.Second, s.ttl/3)
 		options = append(options, grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time: interval, Timeout: min(s.ttl/3, s.ttl-interval-time.Second),
+			Time: interval, Timeout: max(time.Second, min(s.ttl/3, s.ttl-interval-time.Second)),
 		}))
 	}
 	return grpc.NewClient(address, options...)

@@ -41,8 +41,9 @@ func WithTTL(ttl time.Duration) Option { return func(s *settings) { s.ttl = ttl 
 func WithReleaseOnDisconnect() Option { return func(s *settings) { s.release = true } }
 
 // WithTransportLiveness lets the connection prove that this client lives. A program that hangs keeps its locks, and
-// there is no validity deadline: a network that fails silently is noticed only by gRPC's pings, which are at least 10 s
-// apart, so the TTL must be at least 12 s. Default: the program itself proves it, by a heartbeat each third of the TTL.
+// there is no validity deadline: a network that fails silently is noticed only by gRPC's pings, which it sends at most
+// every 10 s, so later than the TTL if that is less than 12 s. Use it only where a fencing token guards. Default: the
+// program itself proves it, by a heartbeat each third of the TTL.
 func WithTransportLiveness() Option { return func(s *settings) { s.transport = true } }
 
 // WithTLS has connections use TLS; nil means the machine's certificate authorities and no client certificate. Default:
@@ -101,8 +102,6 @@ func (s *settings) check() error {
 		return invalid("addresses: give at least one, such as 127.0.0.1:7400")
 	case s.ttl < 2*time.Second:
 		return invalid("WithTTL: %v is less than 2 s", s.ttl)
-	case s.transport && s.ttl < 12*time.Second:
-		return invalid("WithTransportLiveness: a TTL of %v is less than 12 s", s.ttl)
 	case s.connectTimeout < 100*time.Millisecond:
 		return invalid("WithConnectTimeout: %v is less than 100 ms", s.connectTimeout)
 	case s.callTimeout < 100*time.Millisecond:

@@ -10,4 +10,9 @@ export interface Language {
 /** Every language that has a driver. */
 export const languages: readonly Language[] = [
   { name: "typescript", start: ["node", "clients/typescript/test/conformance-driver.ts"] },
+  {
+    name: "go",
+    build: "go build -C clients/go -o ../../.cache/bin/conformance-go ./cmd/conformance-driver",
+    start: [".cache/bin/conformance-go"],
+  },
 ];

@@ -253,11 +253,12 @@ func TestAClosedClientRefusesEverything(t *testing.T) {
 
 // -- Other servers -----------------------------------------------------------------------------------------------
 
-func TestServersThatAServerTellsOfAreTriedWhenItFails(t *testing.T) {
+func TestServersThatAServerTellsOfAreTriedFirstWhenItFails(t *testing.T) {
 	r := newRun(t)
 	r.acquire("a")
 	r.connected(r.dialed())
 	r.receive(1, openedWith("B", "A", "C"), granted(1))
+	expect(t, "addresses", r.machine.Addresses(), "C", "B", "A")
 	r.dials()
 	r.breaks(1)
 	var tried []string
@@ -266,39 +267,43 @@ func TestServersThatAServerTellsOfAreTriedWhenItFails(t *testing.T) {
 		tried = append(tried, r.dials()...)
 		r.breaks(stream, refused)
 	}
-	expect(t, "dials", tried, "B", "C", "A", "B")
-	expect(t, "addresses", r.machine.Addresses(), "A", "B", "C")
+	expect(t, "dials", tried, "C", "B", "A", "C")
 }
 
-func TestADrainingServerIsLeftForOneThatItNamesBeforeAllOthers(t *testing.T) {
+func TestADrainingServerIsLeftForOneThatItNames(t *testing.T) {
 	r := holding(t, []string{"a"}, addresses("A", "B"), random(0.5))
 	r.receive(1, draining(10*time.Second, "C", "D"))
 	r.pass(125 * time.Millisecond)
-	expect(t, "dials", r.dials(), "D")
+	expect(t, "dials", r.dials(), "C")
 	r.breaks(2, refused)
 	r.pass(time.Second)
-	expect(t, "dials", r.dials(), "C")
+	expect(t, "dials", r.dials(), "D")
 }
 
-func TestADrainingServerIsNotDialedAgainWhileThereIsAnother(t *testing.T) {
-	r := newRun(t, addresses("A", "B"))
+func TestADrainingServerIsTriedLast(t *testing.T) {
+	r := newRun(t, addresses("A", "B", "C"))
 	r.acquire("a")
 	r.session()
-	r.dials()
 	r.receive(1, granted(1), draining(10*time.Second))
+	var tried []string
 	for stream := 2; stream <= 4; stream++ {
 		r.pass(time.Second)
-		expect(t, "dials", r.dials(), "B")
+		tried = append(tried, r.dials()...)
 		r.breaks(stream, refused)
 	}
+	expect(t, "dials", tried, "B", "C", "A")
 }
 
-func TestAServerThatTellsOfNobodyLeavesTheProgramsOwnAddresses(t *testing.T) {
-	r := newRun(t, addresses("A", "B"))
-	r.acquire("a")
-	r.connected(r.dialed())
-	r.receive(1, openedWith("C"))
-	r.breaks(1)
-	r.session()
-	expect(t, "addresses", r.machine.Addresses(), "A", "B")
+func TestWhatAServerTellsReplacesWhatWasToldBeforeButForTheOneTriedLast(t *testing.T) {
+	list := newAddressList([]string{"A"}, func() float64 { return 0 })
+	list.learn([]string{"B", "C"})
+	if tried := list.next(); tried != "C" {
+		t.Errorf("tried %s", tried)
+	}
+	list.learn([]string{"D", "", "D"})
+	expect(t, "addresses", list.queue, "D", "A", "C")
+	list.next()
+	list.next()
+	list.learn(nil)
+	expect(t, "addresses", list.queue, "A")
 }

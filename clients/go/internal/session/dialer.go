@@ -1,9 +1,6 @@
 package session
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // The first pause before another attempt, doubled each time, and the longest.
 const (
@@ -19,17 +16,12 @@ const (
 	dialDialing
 )
 
-// dialer is the way to the next stream: one attempt at a time, the addresses in turn from a random one on, with
+// dialer is the way to the next stream: one attempt at a time, each to the address that was tried longest ago, with
 // pauses between attempts that failed.
 type dialer struct {
-	random func() float64
-	// configured are the addresses that the program gave; learned are those that a server told last.
-	configured, learned []string
-	// first are to be tried before it is anybody else's turn: where a server that goes away said to go.
-	first []string
-	// turn counts addresses tried.
-	turn     int
-	failures int
+	addresses *addressList
+	random    func() float64
+	failures  int
 
 	state dialState
 	// until is when a pause ends, or an attempt has taken too long.
@@ -39,7 +31,7 @@ type dialer struct {
 }
 
 func newDialer(addresses []string, random func() float64) *dialer {
-	return &dialer{configured: addresses, random: random, turn: int(random() * float64(len(addresses)))}
+	return &dialer{addresses: newAddressList(addresses, random), random: random}
 }
 
 // wake is when there is something to do at the latest.
@@ -58,55 +50,11 @@ func (d *dialer) stream() int {
 	return d.streams
 }
 
-// start begins an attempt, which fails at giveUp; not at the address to avoid if there is another.
-func (d *dialer) start(giveUp time.Duration, avoid string) Dial {
+// start begins an attempt, which fails at giveUp.
+func (d *dialer) start(giveUp time.Duration) Dial {
 	d.streams++
 	d.state, d.until = dialDialing, giveUp
-	return Dial{Stream: d.streams, Address: d.next(avoid)}
-}
-
-func (d *dialer) next(avoid string) string {
-	if len(d.first) > 0 {
-		address := d.first[0]
-		d.first = d.first[1:]
-		return address
-	}
-	all := d.addresses()
-	for range all {
-		address := all[d.turn%len(all)]
-		d.turn++
-		if address != avoid {
-			return address
-		}
-	}
-	return avoid
-}
-
-// addresses are all that are known, the program's own first.
-func (d *dialer) addresses() []string {
-	all := slices.Clone(d.configured)
-	for _, address := range d.learned {
-		if !slices.Contains(all, address) {
-			all = append(all, address)
-		}
-	}
-	return all
-}
-
-// learn takes what a server says of the others, in place of what was said before. A server that tells nothing, as
-// behind a load balancer, leaves the program's own addresses.
-func (d *dialer) learn(servers []string) {
-	d.learned = slices.DeleteFunc(slices.Clone(servers), func(address string) bool { return address == "" })
-	d.first = nil
-}
-
-// goTo has these addresses tried first, from a random one on: not all clients of a server go to the same one.
-func (d *dialer) goTo(servers []string) {
-	d.learn(servers)
-	if n := len(d.learned); n > 0 {
-		from := int(d.random() * float64(n))
-		d.first = append(slices.Clone(d.learned[from:]), d.learned[:from]...)
-	}
+	return Dial{Stream: d.streams, Address: d.addresses.next()}
 }
 
 func (d *dialer) stop() { d.state = dialIdle }

@@ -17,9 +17,8 @@ const (
 
 // link is the stream that carries the session.
 type link struct {
-	state   linkState
-	stream  int
-	address string
+	state  linkState
+	stream int
 	// sent is when the first frame was sent; giveUp is when its answer comes too late.
 	sent   Instant
 	giveUp time.Duration
@@ -66,13 +65,7 @@ func (m *Machine) finish(at Instant) []Effect {
 	if !m.wantsStream(at) {
 		m.stopDialing()
 	} else if m.dialer.state == dialIdle {
-		avoid := ""
-		if m.link.state == up {
-			avoid = m.link.address
-		}
-		dial := m.dialer.start(after(at.Now, m.attemptTime()), avoid)
-		m.dialing = dial.Address
-		m.tell(dial)
+		m.tell(m.dialer.start(after(at.Now, m.attemptTime())))
 	}
 	effects := m.effects
 	m.effects = nil
@@ -158,7 +151,7 @@ func (m *Machine) openOn(stream int, at Instant) {
 	m.dialer.stop()
 	m.abandonLink()
 	m.link = link{
-		state: opening, stream: stream, address: m.dialing, sent: at, giveUp: after(at.Now, m.attemptTime()),
+		state: opening, stream: stream, sent: at, giveUp: after(at.Now, m.attemptTime()),
 	}
 	first := m.openCommand()
 	if m.session != nil {

@@ -56,9 +56,7 @@ type Machine struct {
 	claims   *claimBook
 	// dialer goes on beside a link that is up but will not be for long.
 	dialer *dialer
-	// dialing is the address that is being dialed.
-	dialing string
-	phase   phase
+	phase  phase
 	// closeBy is when a machine that is closing gives up.
 	closeBy time.Duration
 	session *session
@@ -91,8 +89,8 @@ func (m *Machine) SessionID() string {
 	return m.session.id
 }
 
-// Addresses are those of all servers known: the program's own, and those that a server told.
-func (m *Machine) Addresses() []string { return m.dialer.addresses() }
+// Addresses are where the service can be reached, as far as is known now; the next to try first.
+func (m *Machine) Addresses() []string { return m.dialer.addresses.queue }
 
 // Stream is the number of the stream that carries the session; 0 if none does.
 func (m *Machine) Stream() int { return m.link.stream }

@@ -50,9 +50,9 @@ func (m *Machine) opened(event *pb.Opened, at Instant) {
 		m.session = m.newSession(event)
 	}
 	s, opened := m.session, m.link
-	m.link = link{state: up, stream: opened.stream, address: opened.address, since: at.Now}
+	m.link = link{state: up, stream: opened.stream, since: at.Now}
 	m.lastFailure = noServer
-	m.dialer.learn(event.Servers)
+	m.dialer.addresses.learn(event.Servers)
 	if s.heartbeats == nil {
 		s.validity.prove(opened.sent, Never)
 	} else {
@@ -122,7 +122,7 @@ func (m *Machine) drain(event *pb.Draining, at Instant) {
 		return
 	}
 	m.link.draining = true
-	m.dialer.goTo(event.Servers)
+	m.dialer.addresses.learn(event.Servers)
 	if m.dialer.state == dialIdle {
 		m.dialer.rest(at.Now, min(longestDrainRest, event.LeaveWithin.AsDuration()/4))
 	}
