@@ -1,0 +1,18 @@
+package io.holdfast.client;
+
+import io.holdfast.v1.Acquire;
+import io.holdfast.v1.LockSpec;
+import java.util.stream.Collectors;
+
+/**
+ * What a claim asks for, whichever session asks.
+ *
+ * @param acquire all but {@code claim_id} and {@code wait}
+ * @param waitNanos {@link Moment#NEVER}: for ever; 0: try
+ */
+record ClaimRequest(Acquire acquire, long waitNanos) {
+  /** The locks, for people. */
+  String names() {
+    return acquire.getLocksList().stream().map(LockSpec::getName).collect(Collectors.joining("\", \"", "\"", "\""));
+  }
+}

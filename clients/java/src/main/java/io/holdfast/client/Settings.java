@@ -1,0 +1,27 @@
+package io.holdfast.client;
+
+import io.holdfast.v1.Open;
+import java.util.List;
+import java.util.concurrent.Executor;
+import java.util.function.DoubleSupplier;
+
+/**
+ * A client's settings with nothing left open.
+ *
+ * @param open opens a session
+ * @param tls {@code null}: none
+ * @param callbackExecutor {@code null}: threads of the client's own
+ */
+record Settings(
+    List<String> addresses,
+    Open open,
+    TlsOptions tls,
+    long connectTimeoutNanos,
+    long callTimeoutNanos,
+    long closeTimeoutNanos,
+    Executor callbackExecutor) {
+
+  MachineSettings forMachine(DoubleSupplier random) {
+    return new MachineSettings(addresses, open, connectTimeoutNanos, closeTimeoutNanos, random);
+  }
+}
