@@ -27,7 +27,7 @@ public final class HoldfastClient implements AutoCloseable {
   HoldfastClient(Settings settings) {
     callbacks = new Callbacks(settings.callbackExecutor());
     runtime = new SessionRuntime(settings);
-    reads = new LockReads(settings, callbacks);
+    reads = new LockReads(settings, runtime::addresses, callbacks);
   }
 
   /** A client of the servers at these addresses, "host:port" each, to be taken in turn, with settings to be made. */

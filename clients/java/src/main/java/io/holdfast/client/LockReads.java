@@ -15,14 +15,18 @@ import io.holdfast.v1.LockServiceGrpc.LockServiceStub;
 import io.holdfast.v1.LockState;
 import io.holdfast.v1.WatchLocksRequest;
 import io.holdfast.v1.WatchLocksResponse;
+import java.util.ArrayList;
 import java.util.EnumSet;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.AtomicReferenceArray;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /** The calls that only look. Each asks one address after the other until one answers, and needs no session. */
@@ -32,17 +36,20 @@ final class LockReads {
       EnumSet.of(Reason.UNREACHABLE, Reason.DRAINING, Reason.STORE_UNAVAILABLE);
 
   private final Settings settings;
+  /** Where the service can be reached now: changes as servers tell of others. */
+  private final Supplier<List<String>> addresses;
   private final Callbacks callbacks;
-  /** Made when they are needed: most programs never look. */
-  private final AtomicReferenceArray<ManagedChannel> channels;
+  /** Made when they are needed: most programs never look. By address. */
+  private final Map<String, ManagedChannel> channels = new ConcurrentHashMap<>();
   /** The address that answered last, or is to be asked next. */
-  private final AtomicInteger current = new AtomicInteger();
+  private final AtomicReference<String> current;
   private volatile boolean isClosed;
 
-  LockReads(Settings settings, Callbacks callbacks) {
+  LockReads(Settings settings, Supplier<List<String>> addresses, Callbacks callbacks) {
     this.settings = settings;
+    this.addresses = addresses;
     this.callbacks = callbacks;
-    this.channels = new AtomicReferenceArray<>(settings.addresses().size());
+    this.current = new AtomicReference<>(addresses.get().get(0));
   }
 
   CompletableFuture<LockView> getLock(String name, int maxClaims) {
@@ -94,21 +101,53 @@ final class LockReads {
 
   void close() {
     isClosed = true;
-    for (int i = 0; i < channels.length(); i++) {
-      ManagedChannel channel = channels.getAndSet(i, null);
-      if (channel != null) channel.shutdownNow();
-    }
+    for (String address : channels.keySet()) drop(address);
   }
 
-  private LockServiceStub stub(int address) {
-    for (; ; ) {
-      ManagedChannel channel = channels.get(address);
-      if (channel != null) return LockServiceGrpc.newStub(channel);
-      if (isClosed) throw new HoldfastException(Reason.CLOSED_BY_CLIENT, "the client was closed", null, null);
-      ManagedChannel made = Channels.connect(settings.addresses().get(address), settings);
-      if (!channels.compareAndSet(address, null, made)) made.shutdownNow();
-      // Whoever closes takes what it sees; what was put there meanwhile is taken here.
-      if (isClosed) close();
+  private void drop(String address) {
+    ManagedChannel channel = channels.remove(address);
+    // What is being answered on it still is, unless all is over.
+    if (channel != null && isClosed) channel.shutdownNow();
+    else if (channel != null) channel.shutdown();
+  }
+
+  private LockServiceStub stub(String address) {
+    ManagedChannel channel = channels.computeIfAbsent(address, made -> Channels.connect(made, settings));
+    // Whoever closes drops what it sees; what was put there meanwhile is dropped here.
+    if (isClosed) drop(address);
+    if (isClosed) throw new HoldfastException(Reason.CLOSED_BY_CLIENT, "the client was closed", null, null);
+    return LockServiceGrpc.newStub(channel);
+  }
+
+  /** The addresses that one call asks, one after the other. */
+  private final class Round {
+    private final List<String> list;
+    private int at;
+
+    Round() {
+      List<String> known = addresses.get();
+      for (String address : channels.keySet()) if (!known.contains(address)) drop(address);
+      int first = Math.max(0, known.indexOf(current.get()));
+      list = new ArrayList<>(known.subList(first, known.size()));
+      list.addAll(known.subList(0, first));
+    }
+
+    LockServiceStub stub() {
+      return LockReads.this.stub(list.get(at));
+    }
+
+    /** How many are left to ask, the one that is being asked included. */
+    int left() {
+      return list.size() - at;
+    }
+
+    /** Turns to the next address, unless all were asked, another would answer the same, or it may not: then false. */
+    boolean moveOn(HoldfastException failure, boolean may) {
+      if (isClosed || !ASK_ELSEWHERE.contains(failure.reason())) return false;
+      String failed = list.get(at++);
+      // Of several calls that fail at one address the first moves on, and the others find the next one.
+      current.compareAndSet(failed, list.get(at % list.size()));
+      return may && left() > 0;
     }
   }
 
@@ -117,16 +156,13 @@ final class LockReads {
   /** Asks each address at most once, all within the time that a call may take. */
   private <R> CompletableFuture<R> call(BiConsumer<LockServiceStub, StreamObserver<R>> start) {
     CompletableFuture<R> future = new CompletableFuture<>();
-    long endNanos = System.nanoTime() + settings.callTimeoutNanos();
-    ask(start, future, endNanos, 1);
+    ask(start, future, System.nanoTime() + settings.callTimeoutNanos(), new Round());
     return future;
   }
 
   private <R> void ask(
-      BiConsumer<LockServiceStub, StreamObserver<R>> start, CompletableFuture<R> future, long endNanos, int attempt) {
-    int address = current.get();
-    int left = Math.max(1, channels.length() - attempt + 1);
-    long shareNanos = Math.max(1, (endNanos - System.nanoTime()) / left);
+      BiConsumer<LockServiceStub, StreamObserver<R>> start, CompletableFuture<R> future, long endNanos, Round round) {
+    long shareNanos = Math.max(1, (endNanos - System.nanoTime()) / round.left());
     StreamObserver<R> answer = new StreamObserver<>() {
       @Override
       public void onNext(R response) {
@@ -136,7 +172,7 @@ final class LockReads {
       @Override
       public void onError(Throwable error) {
         HoldfastException failure = HoldfastException.from(error);
-        if (moveOn(failure, address, attempt)) ask(start, future, endNanos, attempt + 1);
+        if (round.moveOn(failure, true)) ask(start, future, endNanos, round);
         else future.completeExceptionally(failure);
       }
 
@@ -144,17 +180,10 @@ final class LockReads {
       public void onCompleted() {}
     };
     try {
-      start.accept(stub(address).withDeadlineAfter(shareNanos, TimeUnit.NANOSECONDS), answer);
+      start.accept(round.stub().withDeadlineAfter(shareNanos, TimeUnit.NANOSECONDS), answer);
     } catch (HoldfastException closed) {
       future.completeExceptionally(closed);
     }
-  }
-
-  /** Turns to the next address, unless all were asked or another would answer the same: then false. */
-  private boolean moveOn(HoldfastException failure, int address, int attempt) {
-    if (isClosed || !ASK_ELSEWHERE.contains(failure.reason())) return false;
-    current.compareAndSet(address, (address + 1) % channels.length());
-    return attempt < channels.length();
   }
 
   // -- Watches ---------------------------------------------------------------------------------------
@@ -166,8 +195,7 @@ final class LockReads {
     private volatile ClientCallStreamObserver<WatchLocksRequest> call;
     private volatile boolean isOver;
     private boolean hasBegun;
-    private int attempt;
-    private int address;
+    private final Round round = new Round();
 
     Watching(WatchLocksRequest request, LockWatcher watcher) {
       this.request = request;
@@ -175,9 +203,7 @@ final class LockReads {
     }
 
     void start() {
-      attempt++;
-      address = current.get();
-      stub(address).watchLocks(request, this);
+      round.stub().watchLocks(request, this);
       if (isOver) cancel();
     }
 
@@ -202,7 +228,7 @@ final class LockReads {
     @Override
     public void onError(Throwable error) {
       HoldfastException failure = HoldfastException.from(error);
-      if (!isOver && moveOn(failure, address, hasBegun ? Integer.MAX_VALUE : attempt)) start();
+      if (!isOver && round.moveOn(failure, !hasBegun)) start();
       else fail(failure);
     }
 

@@ -134,6 +134,11 @@ final class SessionMachine {
     return session == null ? null : session.validity;
   }
 
+  /** Where the service can be reached, as far as is known now; the next to try first. Never changed, but replaced. */
+  List<String> addresses() {
+    return dialer.addresses.all();
+  }
+
   /** Whether commands wait for {@code flush}. */
   boolean hasCommands() {
     return !commands.isEmpty();
@@ -429,7 +434,7 @@ final class SessionMachine {
     if (session == null) session = new Session(event, isHeartbeating);
     link = new Link.Up(opening.streamNo, at.nanos(), false);
     lastFailure = NO_SERVER;
-    dialer.learn(event.getServersList());
+    dialer.addresses.learn(event.getServersList());
     if (session.heartbeats != null) session.heartbeats.restart(opening.sentAt);
     session.validity.prove(opening.sentAt, isHeartbeating ? Durations.nanos(event.getValidFor()) : Moment.NEVER);
     look(at);
@@ -451,7 +456,7 @@ final class SessionMachine {
       case LOST -> claims.lost(event.getLost());
       case RELEASED -> claims.released(event.getReleased().getClaimId());
       case UPDATED -> claims.updated(event.getUpdated());
-      case DRAINING -> drain(event.getDraining());
+      case DRAINING -> drain(event.getDraining(), at);
       case CLOSED -> {
         Closed closed = event.getClosed();
         linkEnded(new Failure(Reason.fromWire(closed.getReason()), closed.getMessage()), at);
@@ -469,9 +474,13 @@ final class SessionMachine {
   }
 
   /** The link goes on until another stream takes over. */
-  private void drain(Draining draining) {
+  private void drain(Draining draining, Moment at) {
+    dialer.addresses.learn(draining.getServersList());
     if (!(link instanceof Link.Up up)) return;
     link = new Link.Up(up.streamNo, up.sinceNanos, true);
-    dialer.prefer(draining.getServersList());
+    // It is gone to at once where it is known to be another; else not by all clients of the server at the same time.
+    if (draining.getServersCount() > 0 || !dialer.isIdle()) return;
+    long bound = Math.min(TimeUnit.SECONDS.toNanos(1), Durations.nanos(draining.getLeaveWithin()) / 2);
+    dialer.rest(at.nanos(), bound);
   }
 }

@@ -47,6 +47,7 @@ final class SessionRuntime implements SessionEffects {
   /** Set when the thread takes no more work. */
   private volatile Failure over;
   private volatile String sessionId;
+  private volatile List<String> addresses;
 
   // Of the session's thread alone:
   private final Map<Integer, SessionStream> streams = new HashMap<>();
@@ -58,6 +59,7 @@ final class SessionRuntime implements SessionEffects {
   SessionRuntime(Settings settings) {
     this.settings = settings;
     this.machine = new SessionMachine(settings.forMachine(() -> ThreadLocalRandom.current().nextDouble()), this);
+    this.addresses = machine.addresses();
     // A program that forgets to close its client may end all the same; its session then ends with its TTL.
     thread.setDaemon(true);
   }
@@ -65,6 +67,11 @@ final class SessionRuntime implements SessionEffects {
   /** The session there is; {@code null} if there is none. */
   String sessionId() {
     return sessionId;
+  }
+
+  /** Where the service can be reached, as far as is known now. At least one. */
+  List<String> addresses() {
+    return addresses;
   }
 
   Moment now() {
@@ -161,6 +168,7 @@ final class SessionRuntime implements SessionEffects {
     if (at.nanos() >= machine.wakeNanos()) machine.tick(at);
     if (machine.hasCommands()) machine.flush(now());
     sessionId = machine.sessionId();
+    addresses = machine.addresses();
     while (nextFarewellNanos() <= at.nanos()) farewells.remove().stream.cut();
   }
 

@@ -221,33 +221,59 @@ class SessionConnectTest {
     }
 
     @Test
-    void thatAServerToldOfAreTriedWhenItFails() {
-      MachineRun run = among("b:1", "c:1");
-      run.breaks(1);
+    void thatAServerToldOfAreTriedBeforeTheOthersAndTheOneThatFailedLast() {
+      MachineRun run = setup().addresses("a:1", "b:1").run();
+      run.acquire("a");
+      int streamNo = run.dialed();
+      run.connected(streamNo);
+      run.receive(streamNo, openedAmong("c:1", "b:1", "d:1"));
       List<String> tried = new ArrayList<>();
-      for (int streamNo = 2; streamNo <= 5; streamNo++) {
-        run.pass(0);
+      for (int no = streamNo; no < streamNo + 5; no++) {
+        run.breaks(no, REFUSED);
+        run.pass(1500);
         tried.addAll(run.dials());
-        run.breaks(streamNo, REFUSED);
       }
-      assertEquals(List.of("b:1", "c:1", "a:1", "b:1"), tried);
+      assertEquals(List.of("c:1", "d:1", "b:1", "a:1", "c:1"), tried);
     }
 
     @Test
-    void areForgottenWhenAServerTellsOfOthers() {
-      MachineRun run = among("b:1", "c:1");
-      run.breaks(1);
+    void areForgottenWhenTheyAreNotToldOfAnyMoreAndThoseOfTheProgramNever() {
+      MachineRun run = setup().addresses("a:1", "b:1").run();
+      run.acquire("a");
+      assertEquals(Set.of("a:1", "b:1", "c:1"), told(run, "c:1", "c:1", "a:1"));
+      // This is c:1, which does not name itself.
+      assertEquals(Set.of("a:1", "b:1", "c:1", "d:1"), told(run, "d:1"));
+      assertEquals(Set.of("a:1", "b:1", "d:1"), told(run));
+      assertEquals(Set.of("a:1", "b:1"), told(run));
+    }
+
+    private static Set<String> told(MachineRun run, String... servers) {
       int streamNo = run.dialed();
       run.connected(streamNo);
-      run.receive(streamNo, openedAmong("d:1"));
+      run.receive(streamNo, openedAmong(servers));
+      Set<String> known = Set.copyOf(run.machine.addresses());
       run.breaks(streamNo);
-      List<String> tried = new ArrayList<>();
-      for (int no = streamNo + 1; no <= streamNo + 3; no++) {
-        run.pass(0);
-        tried.addAll(run.dials());
-        run.breaks(no, REFUSED);
+      run.pass(0);
+      return known;
+    }
+
+    @Test
+    void areNothingButHostsAndPorts() {
+      MachineRun run = among("unix:///etc/passwd", "dns://evil/b:1", "b:1", "[::1]:7400", "c", "d:1/e");
+      assertEquals(Set.of("a:1", "b:1", "[::1]:7400"), Set.copyOf(run.machine.addresses()));
+    }
+
+    @Test
+    void areGoneToInAnOrderOfChanceSoThatClientsSpread() {
+      List<String> firsts = new ArrayList<>();
+      for (double chance : new double[] {0, 0.4, 0.8}) {
+        MachineRun run = setup().random(() -> chance).run();
+        run.acquire("a");
+        run.connected(run.dialed());
+        run.receive(1, openedAmong("b:1", "c:1", "d:1"));
+        firsts.add(run.machine.addresses().get(0));
       }
-      assertEquals(Set.of("a:1", "d:1"), Set.copyOf(tried));
+      assertEquals(List.of("b:1", "c:1", "d:1"), firsts);
     }
 
     @Test
@@ -276,6 +302,16 @@ class SessionConnectTest {
       assertEquals(List.of(1), run.abandoned());
       assertEquals(frames("resume 1"), run.sent());
       assertEquals(List.of("opened"), run.told());
+    }
+
+    @Test
+    void isNotLeftByAllAtOnceWhenItCannotSayWhereToGo() {
+      MachineRun run = setup().random(() -> 0.5).holding("a");
+      run.receive(1, draining());
+      run.pass(499);
+      assertEquals(List.of(), run.dials());
+      run.pass(1);
+      assertEquals(List.of("a:1"), run.dials());
     }
 
     @Test
