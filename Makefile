@@ -1,5 +1,6 @@
 # Everything that is done with this project starts here: `make help`.
-# Needs Node 20 or newer with npm, Go 1.26 or newer (older ones from 1.21 fetch it), git, and nothing else.
+# Needs Node 20 or newer with npm, Go 1.26 or newer (older ones from 1.21 fetch it), git, and
+# nothing else; `make test` also JDK 17 and Maven, which it installs from Debian's packages where it may.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -71,7 +72,7 @@ format: $(installed) ## Format sources and protos, and apply the linter's safe f
 
 .PHONY: clean
 clean: ## Remove what can be made again: packages, built tools, caches (not .data, the locks of `make run`)
-	rm -rf node_modules clients/*/node_modules .cache coverage console/dist test-output
+	rm -rf node_modules clients/*/node_modules .cache coverage console/dist test-output clients/java/target
 
 # npm ci would insist on packages for platforms that no registry has to serve; install leaves the lock as it is.
 $(installed): package.json package-lock.json .npmrc clients/typescript/package.json

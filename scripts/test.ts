@@ -3,7 +3,7 @@
  * running. The last line counts all of it together.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runChecks, type Tally } from "./checks.ts";
@@ -41,6 +41,31 @@ function runVitest(): Tally {
   }
 }
 
+/** The Java client's own tests. */
+function runMaven(): Tally {
+  const reports = join(root, "clients/java/target/surefire-reports");
+  rmSync(reports, { recursive: true, force: true });
+  const status = run("tools/maven.sh", ["-q", "test"]);
+  try {
+    const names = readdirSync(reports).filter((name) => /^TEST-.*\.xml$/.test(name));
+    const tallies = names.map((name) => readSurefire(join(reports, name)));
+    const [passed, failed, skipped] = [sum(tallies, "passed"), sum(tallies, "failed"), sum(tallies, "skipped")];
+    // What does not compile, or a test process that dies, fails the run and no test.
+    return { passed, failed: failed === 0 && (status !== 0 || passed === 0) ? 1 : failed, skipped };
+  } catch (error) {
+    console.log(`FAILED  Maven left no reports: ${error}`);
+    return oneFailure;
+  }
+}
+
+function readSurefire(path: string): Tally {
+  // What tests print may look like anything. The counts at the top leave nested classes out.
+  const report = readFileSync(path, "utf8").replaceAll(/<!\[CDATA\[[\s\S]*?\]\]>/g, "");
+  const count = (element: string) => report.match(new RegExp(`<${element}[ >/]`, "g"))?.length ?? 0;
+  const [failed, skipped] = [count("failure") + count("error"), count("skipped")];
+  return { passed: count("testcase") - failed - skipped, failed, skipped };
+}
+
 function readReport(path: string): Tally {
   const report = JSON.parse(readFileSync(path, "utf8"));
   return {
@@ -59,7 +84,7 @@ function sum(tallies: readonly Tally[], what: keyof Tally): number {
   return tallies.reduce((total, tally) => total + tally[what], 0);
 }
 
-const tallies = [runChecks(), buildTools(), runVitest()];
+const tallies = [runChecks(), buildTools(), runMaven(), runVitest()];
 const skipped = sum(tallies, "skipped");
 const failed = sum(tallies, "failed");
 console.log(`\n${sum(tallies, "passed")} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);

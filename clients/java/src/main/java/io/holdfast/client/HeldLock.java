@@ -52,7 +52,8 @@ public interface HeldLock extends AutoCloseable {
   void onLost(Consumer<? super LockLostException> listener);
 
   /**
-   * Gives the lock up, now and for good, without waiting for the answer: the next in the queue is let in. Does nothing
+   * Gives the lock up, for good and at once; returns when that is committed, so that whoever is told of it finds the lock
+   * free. If no server can be reached that is at the latest at the validity deadline, when the session ends. Does nothing
    * when called again.
    *
    * @throws LockLostException if the lock was lost before: what was done under it may have met another holder
@@ -61,7 +62,7 @@ public interface HeldLock extends AutoCloseable {
   void close();
 
   /**
-   * Gives the lock up. Completes when that is committed, with what it was until then. Never fails; calling again gives
+   * {@link #close} without waiting. Completes when it is committed, with what the lock was until then. Never fails; calling again gives
    * the same answer. If no server can be reached it completes at the latest at the validity deadline.
    */
   CompletableFuture<ReleaseOutcome> releaseAsync();

@@ -125,8 +125,9 @@ public final class HoldfastLock implements Lock {
   }
 
   /**
-   * Leaves it. When the thread has left as often as it entered, the lock is given up at once, without waiting for the
-   * answer of a server.
+   * Leaves it. When the thread has left as often as it entered, the lock is given up, for good and at once; returns when
+   * that is committed, so that whoever is told of it finds the lock free. If no server can be reached that is at the
+   * latest at the validity deadline, when the session ends. Does not react to interrupts, which are kept.
    *
    * @throws IllegalMonitorStateException if the calling thread does not hold it
    * @throws LockLostException if it was lost before: what was done under it may have met another holder. The thread has

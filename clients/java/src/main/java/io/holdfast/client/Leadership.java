@@ -46,7 +46,7 @@ public final class Leadership implements AutoCloseable {
     return lock.releaseAsync();
   }
 
-  /** Gives it up without waiting for the answer. Throws {@link LockLostException} if it was lost before. */
+  /** Gives it up; the next candidate leads when this returns. Throws {@link LockLostException} if it was lost before. */
   @Override
   public void close() {
     lock.close();

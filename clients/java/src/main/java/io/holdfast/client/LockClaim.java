@@ -186,19 +186,21 @@ final class LockClaim implements HeldLock, ClaimOwner {
 
   @Override
   public void close() {
-    if (look() instanceof Stage.Lost lost) {
-      // Said once: closing again does nothing.
-      if (isLossClosed.compareAndSet(false, true)) throw lost.loss.again();
-      return;
-    }
-    giveUp();
+    ReleaseOutcome outcome = Futures.join(startRelease());
+    // Said once: closing again does nothing.
+    if (outcome == ReleaseOutcome.LOST && isLossClosed.compareAndSet(false, true)) throwIfLost();
   }
 
   @Override
   public CompletableFuture<ReleaseOutcome> releaseAsync() {
+    return callbacks.publish(startRelease());
+  }
+
+  private CompletableFuture<ReleaseOutcome> startRelease() {
     if (look() instanceof Stage.Held) giveUp();
-    if (stage.get() instanceof Stage.Released released) return callbacks.publish(released.gone);
-    return CompletableFuture.completedFuture(ReleaseOutcome.LOST);
+    return stage.get() instanceof Stage.Released released
+        ? released.gone
+        : CompletableFuture.completedFuture(ReleaseOutcome.LOST);
   }
 
   @Override
