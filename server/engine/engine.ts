@@ -114,12 +114,13 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   constructor(options: EngineOptions) {
     this.store = options.store;
     this.clock = options.clock;
+    // Before the parts that take it over.
+    this.serverId = options.serverId;
     const history = new History(() => options.clock.wallMs());
     this.statistics = new Statistics(options.clock, () => this.counts());
     this.telemetry = fanOut(options.telemetry, history, this.statistics);
     this.administration = new Administration(this, options.store, history, this.statistics);
     this.limits = options.limits;
-    this.serverId = options.serverId;
     this.writes = new WriteProof(options.store, options.clock);
     this.committer = new Committer(options.store, options.clock, this.telemetry, (outcome, sentAtMs) =>
       this.writes.answered(outcome, sentAtMs),

@@ -158,6 +158,13 @@ describe("GetStatus", () => {
     expect(member?.version).toMatch(/^3\.\d+\.\d+/);
     expect(member?.databaseBytes).toBeGreaterThanOrEqual(member!.databaseInUseBytes);
   });
+
+  it("names itself, and is among its servers once: the engine's parts knew no server id", async () => {
+    const { serverId, servers } = await admins[0].getStatus();
+    expect(serverId).toMatch(/^[\w-]{20,}$/);
+    expect(servers.map((server) => server.serverId).filter((id) => id === serverId)).toEqual([serverId]);
+    expect(servers).toHaveLength(admins.length);
+  });
 });
 
 describe("WatchStatistics", () => {
