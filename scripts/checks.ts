@@ -12,7 +12,11 @@ interface Check {
 }
 
 const checks: readonly Check[] = [
-  { name: "types", command: "tsc -p . && tsc -p console", repair: "correct the types named above" },
+  {
+    name: "types",
+    command: "tsc -p . && tsc -p console && tsc -p test/console",
+    repair: "correct the types named above",
+  },
   { name: "lint and format", command: "biome check --error-on-warnings .", repair: "make format" },
   { name: "proto lint", command: "buf lint", repair: "correct the protos as named above" },
   { name: "proto format", command: "buf format proto --diff --exit-code", repair: "make format" },

@@ -1,5 +1,6 @@
-import { go } from "./route.ts";
+import { go, route } from "./route.ts";
 import { keysOn, toggleTheme } from "./theme.ts";
+import { Value } from "./value.ts";
 
 /** What keys do, in the order in which help shows it. */
 export const shortcuts: readonly (readonly [string, string])[] = [
@@ -45,10 +46,10 @@ function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && target.closest("input, textarea, select, dialog") !== null;
 }
 
-/** Goes to where locks are searched for, and into the field. */
+/** Whether the search for locks is to be typed into as soon as it is there. */
+export const wantsSearch = new Value(false);
+
 function findLock(): void {
-  const field = () => document.querySelector<HTMLInputElement>("input.search");
-  if (field() === null) go({ view: "locks", prefix: "" });
-  // The view may have to be drawn first.
-  requestAnimationFrame(() => requestAnimationFrame(() => field()?.focus()));
+  wantsSearch.set(true);
+  if (route.get().view !== "locks") go({ view: "locks", prefix: "" });
 }

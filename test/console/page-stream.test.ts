@@ -1,44 +1,11 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
-import { Console } from "../../server/adapters/console/console.ts";
-import type { LockPlace, ServiceAnswer, Services } from "../../server/adapters/console/services.ts";
-import { type HttpServer, startHttpServer } from "../../server/adapters/http/server.ts";
+import { describe, expect, it } from "vitest";
+import type { LockPlace, Services } from "../../server/adapters/console/services.ts";
 import { eventually } from "../support/eventually.ts";
 import { askConsole, livePath, OWN } from "./ask-console.ts";
-
-const running: HttpServer[] = [];
-afterEach(async () => {
-  for (const server of running.splice(0)) await server[Symbol.asyncDispose]();
-});
-
-const nothing: ServiceAnswer = { kind: "ok", json: {} };
-
-/** A console over services that say what a test has them say. Resolves with its "host:port". */
-async function consoleOver(services: Partial<Services>): Promise<string> {
-  const all: Services = {
-    read: async () => nothing,
-    change: async () => nothing,
-    watchLocks: () => ({ take: () => ({ locks: [], caughtUp: true }), close: () => undefined }),
-    watchStatistics: () => () => undefined,
-    access: () => ({ allowed: true, problem: "", byToken: false }),
-    ...services,
-  };
-  const options = { assets: new Map(), hosts: new Set<string>(), version: "1", serverId: "s" };
-  const page = new Console({ services: all, ...options });
-  const server = await startHttpServer({
-    host: "127.0.0.1",
-    port: 0,
-    tls: undefined,
-    health: () => ({ serving: true, problem: "" }),
-    metrics: async () => "",
-    metricsContentType: "text/plain",
-    rest: (request, response) => page.answer(request, response),
-  });
-  running.push(server);
-  return `127.0.0.1:${server.port}`;
-}
+import { consoleOver, nothing } from "./console-over.ts";
 
 /** Locks that change all the time, each as large as `bytes`, and how many were taken. */
 function restlessLocks(bytes: number) {

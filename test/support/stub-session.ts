@@ -45,6 +45,7 @@ export interface SessionOptions {
   /** Default: `TRANSPORT`, which needs nothing sent; `HEARTBEAT` sends them by itself until `stopBeating`. */
   readonly heartbeat?: boolean;
   readonly name?: string;
+  readonly labels?: Readonly<Record<string, string>>;
   /** Takes up an earlier session. */
   readonly resume?: Resume;
   /** Shares the connection of this stub, instead of one of its own. */
@@ -104,13 +105,14 @@ export class StubSession implements AsyncDisposable {
 
   /** Opens a session, or resumes one. Rejects with `Refused` if the server does not want it. */
   static async open(address: string, options: SessionOptions = {}): Promise<StubSession> {
-    const { ttlMs = 3000, keep = false, heartbeat = keep, name = "", resume } = options;
+    const { ttlMs = 3000, keep = false, heartbeat = keep, name = "", labels = {}, resume } = options;
     const session = new StubSession(address, options);
     const open = Open.fromPartial({
       ttl: durationOf(ttlMs),
       onDisconnect: keep ? OnDisconnect.KEEP : OnDisconnect.RELEASE,
       liveness: heartbeat ? Liveness.HEARTBEAT : Liveness.TRANSPORT,
       client: { name },
+      labels,
       ...(resume && { resume }),
     });
     session.send({ $case: "open", value: open });

@@ -66,6 +66,8 @@ function Facts({ lock }: { lock: Lock }) {
 }
 
 function Holders({ lock: { name, holders, holderCount, mode } }: { lock: Lock }) {
+  // Here and not with the holder: that one may be gone before the question is answered.
+  const [asked, setAsked] = useState<Claim>();
   const hidden = holderCount - holders.length;
   return (
     <Panel title={mode === Mode.EXCLUSIVE ? "Holder" : "Holders"} class="holders">
@@ -74,17 +76,24 @@ function Holders({ lock: { name, holders, holderCount, mode } }: { lock: Lock })
       ) : (
         <ul class="holder-cards">
           {holders.map((claim) => (
-            <Holder key={`${claim.sessionId}/${claim.claimId}`} lock={name} claim={claim} />
+            <Holder key={`${claim.sessionId}/${claim.claimId}`} claim={claim} ask={() => setAsked(claim)} />
           ))}
         </ul>
       )}
       {hidden > 0 && <p class="hint">and {plural(hidden, "other holder")}</p>}
+      {asked !== undefined && (
+        <ForceRelease
+          lock={name}
+          claim={asked}
+          gone={!holders.some(({ fencingToken }) => fencingToken === asked.fencingToken)}
+          close={() => setAsked(undefined)}
+        />
+      )}
     </Panel>
   );
 }
 
-function Holder({ lock, claim }: { lock: string; claim: Claim }) {
-  const [asking, setAsking] = useState<Claim>();
+function Holder({ claim, ask }: { claim: Claim; ask: () => void }) {
   const access = useValue(live.hello)?.access;
   const frozen = access !== undefined && !access.allowed && !access.byToken;
   return (
@@ -96,18 +105,25 @@ function Holder({ lock, claim }: { lock: string; claim: Claim }) {
           class="button button-danger-quiet"
           disabled={frozen}
           title={frozen ? access.problem : undefined}
-          onClick={() => setAsking(claim)}
+          onClick={ask}
         >
           Free by force …
         </button>
       </footer>
-      {asking !== undefined && <ForceRelease lock={lock} claim={asking} close={() => setAsking(undefined)} />}
     </li>
   );
 }
 
+interface ForceReleaseProps {
+  readonly lock: string;
+  readonly claim: Claim;
+  /** Whether it holds the lock no more. */
+  readonly gone: boolean;
+  readonly close: () => void;
+}
+
 /** Bound to the token that was shown when it was opened: who came later is not hit. */
-function ForceRelease({ lock, claim, close }: { lock: string; claim: Claim; close: () => void }) {
+function ForceRelease({ lock, claim, gone, close }: ForceReleaseProps) {
   const several = claim.lockCount > 1 ? ` It is on ${count(claim.lockCount)} locks, and ends on all of them.` : "";
   return (
     <ForceDialog
@@ -119,6 +135,7 @@ function ForceRelease({ lock, claim, close }: { lock: string; claim: Claim; clos
             <Text>{lock}</Text>
           </p>
           <ClaimFacts claim={claim} />
+          {gone && <p class="victim-gone">It does not hold the lock any more.</p>}
         </>
       }
       consequence={`This holder is told that it has lost the lock, and the next in the queue gets it at once.${several} The holder may go on working until it hears of it: only a resource that checks fencing tokens is safe from that.`}

@@ -2,6 +2,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useServerNow } from "../clock.ts";
 import { age, count, momentMs, plainClientName, plural } from "../format.ts";
 import { type Lock, LockState, Mode } from "../gen/holdfast/v1/lock_service.ts";
+import { wantsSearch } from "../keys.ts";
 import { Badge } from "../parts/badge.tsx";
 import { Choice } from "../parts/choice.tsx";
 import { type Column, Grid, useNarrow } from "../parts/grid.tsx";
@@ -11,6 +12,7 @@ import { Empty } from "../parts/panel.tsx";
 import { go, replace } from "../route.ts";
 import { ViewHead } from "../shell.tsx";
 import { type LockRows, type Told, useLockRows } from "../topics.ts";
+import { useValue } from "../value.ts";
 import { modeWords, stateWords } from "../words.ts";
 
 type StateChoice = "All" | "Held" | "Contended";
@@ -65,6 +67,13 @@ export function LocksView({ prefix }: { prefix: string }) {
 }
 
 function Search({ prefix }: { prefix: string }) {
+  const field = useRef<HTMLInputElement>(null);
+  const wanted = useValue(wantsSearch);
+  useEffect(() => {
+    if (!wanted) return;
+    field.current!.focus();
+    wantsSearch.set(false);
+  }, [wanted]);
   return (
     <search class="search-box">
       <Icon name="search" />
@@ -73,6 +82,7 @@ function Search({ prefix }: { prefix: string }) {
       </label>
       <input
         id="prefix"
+        ref={field}
         class="search"
         type="search"
         placeholder="Names that begin with …"
