@@ -183,6 +183,22 @@ describe("a server that stops", () => {
     await stopped;
   });
 
+  it("tells those who come anew that it goes away, and answers those who look, until the last session has left", async () => {
+    await using server = await TestServer.start();
+    const session = server.session();
+    session.send(open());
+    await session.received(1);
+    const stopped = server.server.stop(30_000);
+    await session.received(2);
+    const ending = await server.session(server.connect()).ending;
+    expect(detailsOf(ending).info?.reason).toBe("REASON_DRAINING");
+    const late = server.connect();
+    expect(await getLock(late)).toMatchObject({ failed: { details: "no lock was scripted" } });
+    session.send({ $case: "close", value: {} });
+    await stopped;
+    expect(await getLock(server.connect())).toMatchObject({ failed: { code: status.UNAVAILABLE } });
+  });
+
   it("lets no further session, hold or watch in, on connections that are there, and ends watches", async () => {
     await using server = await TestServer.start();
     const session = server.session();

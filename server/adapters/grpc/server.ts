@@ -40,8 +40,9 @@ export interface GrpcServer {
   /** The same services for neighbours within this process. */
   readonly local: LocalCalls;
   /**
-   * Takes no further connections, sessions, holds or watches; tells those there are that they have `graceMs`, and
-   * waits as long for them to leave; has the engine close the rest with `draining`; then ends every connection.
+   * Says that it does not serve, and takes no further sessions, holds or watches; tells those there are that they have
+   * `graceMs`, and waits as long for them to leave; has the engine close the rest with `draining`; then takes no further
+   * connections and ends every one. Until then it goes on answering those who look, so that they are told why.
    * Resolves when that is done, and the engine has been told of every stream. The engine must run until then. A
    * further call may shorten the time, and resolves with the first.
    */
@@ -121,9 +122,9 @@ class RunningServer implements GrpcServer {
 
   async #stop(): Promise<void> {
     const { calls } = this.#edge;
-    const closed = this.#listener.close();
     this.#health.stop();
     await Promise.race([calls.none(), this.#graceOver.promise]);
+    const closed = this.#listener.close();
     calls.leave();
     // Its callback comes too early: Node's own `close` of the server, which it calls first, closes the connections too.
     this.#server.tryShutdown(() => undefined);
