@@ -140,7 +140,7 @@ class Running implements TestEtcd {
 
   async countKeys(prefix = ""): Promise<number> {
     const keys = await this.readKeys(prefix);
-    return keys.filter(({ key }) => !isServerKey(key)).length;
+    return keys.filter(({ key }) => !isServerKey(key) && !isStoreKey(key)).length;
   }
 
   async serverKeys(): Promise<readonly string[]> {
@@ -199,10 +199,10 @@ class Running implements TestEtcd {
   }
 }
 
-/**
- * Whether a key, below whatever prefix, is that of a server: its last part is an id, and not a claim's number; or the one
- * by which servers notice that etcd was restored, which stays.
- */
-const isServerKey = (key: Buffer) => /(^|\/)(server\/[\w-]{22}|store)$/.test(key.toString());
+/** Whether a key, below whatever prefix, is that of a server: its last part is an id, and not a claim's number. */
+const isServerKey = (key: Buffer) => /(^|\/)server\/[\w-]{22}$/.test(key.toString());
+
+/** Whether it is the one by which servers notice that etcd was restored: it stays. */
+const isStoreKey = (key: Buffer) => /(^|\/)store$/.test(key.toString());
 
 const successor = (character: string) => String.fromCharCode(character.charCodeAt(0) + 1);
