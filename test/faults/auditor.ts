@@ -136,7 +136,8 @@ class Follower {
       if (compactRevision > 0n) this.auditor.queues.found("AUDIT-GAP", `history before ${compactRevision} is gone`);
     });
     stream.on("error", () => undefined);
-    stream.on("close", () => setTimeout(() => this.open(), AGAIN_AFTER_MS));
+    // Every end comes with a status.
+    stream.on("status", () => setTimeout(() => this.open(), AGAIN_AFTER_MS));
     const everything = { key: Buffer.of(0), rangeEnd: Buffer.of(0) };
     const startRevision = BigInt(this.auditor.revision + 1);
     const create = WatchCreateRequest.create({ ...everything, startRevision });

@@ -28,6 +28,8 @@ import { chaos, type Gaps, killLeaders, killServers, stopHolders } from "./torme
 
 const INSIDE = "FAULTS_INSIDE";
 const STOPPED_TTL_MS = 8000;
+/** How many findings of an episode are printed: one that is broken has hundreds. */
+const SHOWN = 20;
 
 const { values: options } = parseArgs({
   options: {
@@ -108,7 +110,8 @@ async function run(): Promise<number> {
     console.log(
       `${title}: ${verdict.operations} operations, ${grants} grants, ${findings.length} findings, ${seconds} s`,
     );
-    for (const { what, detail } of findings) console.log(`  FAILED ${what}: ${detail}`);
+    for (const { what, detail } of findings.slice(0, SHOWN)) console.log(`  FAILED ${what}: ${detail}`);
+    if (findings.length > SHOWN) console.log(`  and ${findings.length - SHOWN} more`);
     if (findings.length > 0) console.log(`  logs and data: ${folder}`);
     else if (!options.keep) rmSync(folder, { recursive: true });
     return result;

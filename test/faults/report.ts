@@ -73,7 +73,7 @@ function render(run: RunResult): string {
       `${sum(({ verdict }) => verdict.operations)} operations on ${sum(({ verdict }) => verdict.objects)} locks and registers judged by Porcupine, ` +
       `${counts.get("grants audited") ?? 0} grants held against ${counts.get("etcd: revisions") ?? 0} revisions of etcd.`,
     "",
-    ...findings.map(({ seed, what, detail }) => `- seed ${seed}: ${what}: ${detail}`),
+    ...findings.slice(0, 100).map(({ seed, what, detail }) => `- seed ${seed}: ${what}: ${detail}`),
     ...(findings.length > 0 ? [""] : []),
     "## What was done, and how often",
     "",
