@@ -15,6 +15,8 @@ import type { Process, World } from "./world.ts";
 const LANDS_LATE = 0.02;
 const REPLY_LOST = 0.02;
 const NEVER_ARRIVES = 0.01;
+/** After which a renewal that is not answered is given up, and those behind it go elsewhere. */
+const RENEWALS_WATCHED_MS = 1000;
 
 /**
  * One server's way to the simulated etcd: its transactions may land late or lose their replies, its watch may lag,
@@ -33,6 +35,10 @@ export class EtcdConnection implements Store {
   private feed: Feed | undefined;
   private cursor = 0;
   private pumping = false;
+  private lastSent = 0;
+  private lastApplied = 0;
+  /** Until when each stream of renewals stands still behind a lease that has expired and is not revoked. */
+  private readonly blockedUntilMs = [0, 0, 0];
   private unsubscribe: () => void = () => undefined;
 
   /** `delivered` is called after each delivery of the watch. */
@@ -106,12 +112,20 @@ export class EtcdConnection implements Store {
   requestProgress(): void {
     this.world.after(this.world.between(0.2, 2), () => {
       // etcd drops such a request while the watcher is not in sync; a member that is cut off answers from the past.
+      if (this.world.nowMs < this.staleUntilMs && this.world.happens(0.5)) return this.tellPast();
       if (this.cursor < this.etcd.log.length || this.world.nowMs < this.staleUntilMs || this.hasGap)
         return this.world.count("etcd: progress request dropped");
       if (this.world.isChaotic && this.world.happens(0.1)) return;
       const { revision } = this.etcd;
       this.deliver((feed) => feed.progress(revision));
     });
+  }
+
+  /** What a member answers that is cut off from the others: it does not know that there is more. */
+  private tellPast(): void {
+    this.world.count("etcd: progress told from the past");
+    const revision = this.etcd.log[this.cursor - 1]?.revision ?? 1;
+    this.deliver((feed) => feed.progress(revision));
   }
 
   // -- Calls -----------------------------------------------------------------------------------------
@@ -129,35 +143,56 @@ export class EtcdConnection implements Store {
     const unknown = (): void => this.answer(world.between(1000, 2000), () => done({ kind: "unknown" }));
     const lands = (delayMs: number): void => world.after(delayMs, () => void etcd.apply(operations));
     const fate = world.isChaotic ? world.chance() : 1;
-    if (fate < LANDS_LATE) {
+    if (fate < LANDS_LATE && world.may("late-transactions")) {
       world.count("etcd: transaction lands late");
       lands(world.between(1000, 20_000));
       unknown();
-    } else if (fate < LANDS_LATE + REPLY_LOST) {
+    } else if (fate < LANDS_LATE + REPLY_LOST && world.may("lost-replies")) {
       world.count("etcd: reply lost");
       lands(world.between(1, 6));
       unknown();
-    } else if (fate < LANDS_LATE + REPLY_LOST + NEVER_ARRIVES) unknown();
-    else if (!this.isReachable) {
+    } else if (fate < LANDS_LATE + REPLY_LOST + NEVER_ARRIVES && world.may("lost-requests")) {
+      world.count("network: request lost");
+      unknown();
+    } else if (!this.isReachable) {
       if (world.happens(0.5)) {
         world.count("etcd: transaction outlives a gap");
         lands(Math.max(etcd.leaderlessUntilMs, this.cutUntilMs) - world.nowMs + world.between(0, 50));
       }
       unknown();
-    } else
-      world.after(world.between(0.5, 4), () => {
-        if (!etcd.hasLeader) return unknown();
-        const outcome = etcd.apply(operations);
-        world.count(`etcd: ${outcome.kind}`);
-        this.answer(world.between(0.2, 2), () => done(outcome));
+    } else this.commitInTime(operations, done, unknown);
+  }
+
+  private commitInTime(
+    operations: readonly Operation[],
+    done: (outcome: CommitOutcome) => void,
+    unknown: () => void,
+  ): void {
+    const { world, etcd } = this;
+    const number = ++this.lastSent;
+    world.after(world.between(0.5, 4), () => {
+      if (!etcd.hasLeader) return unknown();
+      if (number < this.lastApplied) world.count("network: transactions overtake each other");
+      this.lastApplied = Math.max(this.lastApplied, number);
+      const outcome = etcd.apply(operations);
+      world.count(`etcd: ${outcome.kind}`);
+      this.answer(world.between(0.2, 2), () => {
+        const isSeen =
+          outcome.kind === "decided" && (this.etcd.log[this.cursor - 1]?.revision ?? 0) >= outcome.revision;
+        world.count(
+          isSeen ? "network: the watch is quicker than the reply" : "network: the reply is quicker than the watch",
+        );
+        done(outcome);
       });
+    });
   }
 
   grantLease(ttlSeconds: number, done: (outcome: LeaseOutcome) => void): void {
     this.call<LeaseOutcome>(
       () => {
         if (this.world.nowMs < this.etcd.fullUntilMs) return { kind: "no-space" };
-        return { kind: "granted", lease: this.etcd.grantLease(ttlSeconds), ttlSeconds };
+        const lease = this.etcd.grantLease(ttlSeconds);
+        return { kind: "granted", lease, ttlSeconds: this.etcd.ttlSecondsOf(lease) };
       },
       done,
       { kind: "unavailable" },
@@ -165,6 +200,18 @@ export class EtcdConnection implements Store {
   }
 
   renewLease(lease: bigint, done: (outcome: RenewOutcome) => void): void {
+    const { world, blockedUntilMs } = this;
+    const lane = Number(lease) % blockedUntilMs.length;
+    // The lease of a session that this server has given up, and that etcd has not revoked yet.
+    if (world.isChaotic && world.happens(0.002)) blockedUntilMs[lane] = world.nowMs + RENEWALS_WATCHED_MS;
+    const waitMs = blockedUntilMs[lane]! - world.nowMs;
+    if (waitMs <= 0) return this.renewOn(lane, lease, done);
+    // It is answered when what is ahead of it is, or was taken to another stream.
+    world.count("etcd: renewal behind one that blocks");
+    world.after(waitMs, () => this.renewOn(lane, lease, done));
+  }
+
+  private renewOn(lane: number, lease: bigint, done: (outcome: RenewOutcome) => void): void {
     const { world, etcd } = this;
     const isSlow = world.isChaotic && world.happens(0.02);
     world.after(world.between(0.3, isSlow ? 400 : 3), () => {
@@ -176,7 +223,10 @@ export class EtcdConnection implements Store {
       }
       const outcome = etcd.renewLease(lease);
       world.count(`etcd: renewal ${outcome}`);
-      if (outcome === "blocked") return this.answer(1000, () => done({ kind: "unavailable" }));
+      if (outcome === "blocked") {
+        this.blockedUntilMs[lane] = world.nowMs + RENEWALS_WATCHED_MS;
+        return this.answer(RENEWALS_WATCHED_MS, () => done({ kind: "unavailable" }));
+      }
       const reply: RenewOutcome =
         outcome === "gone" ? { kind: "gone" } : { kind: "renewed", ttlSeconds: etcd.ttlSecondsOf(lease) };
       this.answer(world.between(0.2, isSlow ? 400 : 2), () => done(reply));

@@ -18,6 +18,8 @@ export interface Revision {
 
 /** How often etcd looks for leases that have expired; so expiry is up to that late. */
 const TICK_MS = 500;
+/** One and a half elections, in whole seconds. */
+const SHORTEST_TTL_S = 2;
 /** What a new leader adds to the full TTL that it gives every lease. */
 const ELECTION_MS = 1000;
 
@@ -70,6 +72,7 @@ export class SimulatedEtcd {
   changeLeader(gapMs: number): void {
     this.leaderlessUntilMs = this.world.nowMs + gapMs;
     this.leaderChanges++;
+    if (this.leases.size > 0) this.world.count("etcd: a new leader gives leases their TTL again");
     for (const lease of this.leases.values())
       lease.expiresAtMs = Math.max(lease.expiresAtMs, this.leaderlessUntilMs + lease.ttlMs + ELECTION_MS);
   }
@@ -78,13 +81,24 @@ export class SimulatedEtcd {
     this.checkForm(operations);
     const writes = operations.flatMap((operation) => operation.writes);
     if (this.world.nowMs < this.fullUntilMs && writes.some((write) => write.kind === "put"))
-      return { kind: "no-space" };
+      return { kind: this.isProvenRefused(operations) ? "no-space" : "unknown" };
     const applied = operations.map((operation) => operation.guards.every((guard) => this.holds(guard)));
     const chosen = operations.filter((_, i) => applied[i]).flatMap((operation) => operation.writes);
     if (chosen.some((write) => write.kind === "put" && write.lease !== 0n && !this.leases.has(write.lease)))
       return { kind: "lease-not-found" };
     this.write(operations, applied);
     return { kind: "decided", revision: this.revision, applied };
+  }
+
+  /**
+   * What a full etcd answers to a transaction with a put is no proof that it did nothing: only guards are that still
+   * hold, and that the transaction's own writes would have broken. The adapter asks for them.
+   */
+  private isProvenRefused(operations: readonly Operation[]): boolean {
+    return operations.some(({ guards, writes }) => {
+      const breaksOwn = writes.some((write) => guards.some((guard) => breaks(write, guard)));
+      return breaksOwn && guards.every((guard) => this.holds(guard));
+    });
   }
 
   private write(operations: readonly Operation[], applied: readonly boolean[]): void {
@@ -162,8 +176,9 @@ export class SimulatedEtcd {
     if (new Set(keys).size < keys.length) this.world.violation("KEY-TWICE", keys.join(" "));
   }
 
+  /** Grants a lease, for longer than was asked if that is less than two elections take. */
   grantLease(ttlSeconds: number): bigint {
-    const ttlMs = ttlSeconds * 1000;
+    const ttlMs = Math.max(ttlSeconds, SHORTEST_TTL_S) * 1000;
     const id = this.leaseIds++;
     this.leases.set(id, { ttlMs, expiresAtMs: this.world.nowMs + ttlMs, renewedAtMs: this.world.nowMs });
     return id;
@@ -188,7 +203,8 @@ export class SimulatedEtcd {
     if (!this.leases.delete(id)) return;
     const revision = this.revision + 1;
     const changes: Change[] = [];
-    for (const { key, lease } of [...this.entries.values()])
+    // In the order of keys, whenever they were bound to it.
+    for (const { key, lease } of [...this.entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1)))
       if (lease === id) this.writeOne({ kind: "delete", key }, revision, changes);
     this.finish(revision, changes, []);
   }
@@ -198,10 +214,17 @@ export class SimulatedEtcd {
       for (const [id, lease] of [...this.leases])
         if (this.world.nowMs > lease.expiresAtMs) {
           this.world.count("etcd: lease expired");
+          if (this.world.nowMs > lease.expiresAtMs + TICK_MS / 10)
+            this.world.count("etcd: a tick comes late for a lease");
           this.revokeLease(id);
         }
     this.world.after(TICK_MS, () => this.tick());
   }
+}
+
+function breaks(write: Write, guard: Guard): boolean {
+  if (guard.kind === "quiet" || guard.key !== write.key) return false;
+  return write.kind === "put" ? guard.kind !== "created" : guard.kind !== "absent";
 }
 
 const describe = (operation: Operation): string => operation.writes.map((write) => write.key).join(" ");

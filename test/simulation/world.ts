@@ -14,6 +14,43 @@ interface Event {
   readonly run: () => void;
 }
 
+/** What a walk can be run without, to find out what its failure needs. */
+export const INGREDIENTS = [
+  "server-crashes",
+  "silent-watch",
+  "server-pauses",
+  "watch-gap",
+  "leader-changes",
+  "full-etcd",
+  "drains",
+  "refused-streams",
+  "cut-off-servers",
+  "force",
+  "revoked-leases",
+  "late-transactions",
+  "lost-replies",
+  "lost-requests",
+  "broken-streams",
+  "migrations",
+  "client-pauses",
+  "suspended-machines",
+  "closed-sessions",
+  "client-crashes",
+  "hasty-clients",
+  "whims",
+  "several-locks",
+  "shared-locks",
+  "semaphores",
+  "threads",
+  "tries",
+  "timed-waits",
+  "cancels",
+  "updates",
+  "library-clients",
+] as const;
+
+export type Ingredient = (typeof INGREDIENTS)[number];
+
 /** Several times what any walk needs. */
 const MAX_EVENTS = 200_000;
 
@@ -32,14 +69,22 @@ export class World {
   readonly trace: string[] = [];
   private readonly heap: Event[] = [];
   private readonly keepTrace: boolean;
+  private readonly without: ReadonlySet<string>;
   private orders = 0;
   private random: number;
   private hash = 0x811c9dc5;
   private stopped = false;
 
-  constructor(seed: number, keepTrace: boolean) {
-    this.random = Math.imul(seed, 2654435761) >>> 0;
+  /** `salt`: another course of the same seed. `without`: what may not happen. */
+  constructor(seed: number, { keepTrace = false, salt = 0, without = [] as readonly string[] } = {}) {
+    this.random = (Math.imul(seed, 2654435761) ^ Math.imul(salt, 40503)) >>> 0;
     this.keepTrace = keepTrace;
+    this.without = new Set(without);
+  }
+
+  /** Whether something that chance has chosen may happen in this walk. */
+  may(what: Ingredient): boolean {
+    return !this.without.has(what);
   }
 
   /** A number from 0 to 1, without 1 (mulberry32). */
@@ -88,14 +133,19 @@ export class World {
   /** Runs until nothing is left, `stop` is called, or enough has been found wrong. */
   run(): void {
     while (!this.stopped && this.heap.length > 0 && this.violations.length < 5) {
-      const event = this.takeFirst();
-      this.nowMs = event.atMs;
-      event.run();
+      this.runNext();
       if (this.orders > MAX_EVENTS) {
         this.violation("BUSY-LOOP", `${this.orders} events, and no end`);
         return;
       }
     }
+  }
+
+  /** Runs the next event. For who does not want to give the world away until it ends. */
+  runNext(): void {
+    const event = this.takeFirst();
+    this.nowMs = event.atMs;
+    event.run();
   }
 
   stop(): void {
