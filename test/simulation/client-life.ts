@@ -38,9 +38,9 @@ export class ClientLife {
 
   private askForSomething(): void {
     const { world } = this;
-    const several = world.happens(0.3);
+    const several = world.happens(0.3) && world.may("several-locks");
     const names = several ? [...new Set(NAMES)].filter(() => world.happens(0.66)) : [world.pick(NAMES) ?? "seats"];
-    const reentryId = world.pick(THREADS) ?? "";
+    const reentryId = (world.may("threads") && world.pick(THREADS)) || "";
     if (names.length === 0 || this.isBlocked(reentryId) || this.wouldReenter(reentryId, names)) return;
     this.ask(
       names.map((name) => this.specFor(name)),
@@ -50,18 +50,43 @@ export class ClientLife {
 
   private ask(locks: readonly LockSpec[], reentryId: string): void {
     const { client, world } = this;
-    const waitMs = world.happens(0.3) ? 0 : world.happens(0.3) ? world.between(300, 4000) : undefined;
+    const waitMs = this.chooseWait();
     world.count(`client: asks for ${locks.length === 1 ? locks[0]?.mode : "several"}`);
     client.ask(locks, waitMs === undefined ? undefined : Math.floor(waitMs), reentryId);
+    if (world.happens(reentryId === "" ? 0.02 : 0.15) && world.may("hasty-clients")) this.leaveSoon();
+  }
+
+  /** Leaves while what it has just asked for is under way. */
+  private leaveSoon(): void {
+    const { client, world } = this;
+    const { process, stream } = client;
+    process.at(process.nowMs() + world.between(0, 15), () => {
+      if (client.stream !== stream || !client.isUp) return;
+      if (world.happens(0.5)) client.close();
+      else stream?.break(0, world.between(0, 5));
+    });
+  }
+
+  private chooseWait(): number | undefined {
+    const { world } = this;
+    if (world.happens(0.3)) return world.may("tries") ? 0 : undefined;
+    if (world.happens(0.3)) return world.may("timed-waits") ? world.between(300, 4000) : undefined;
+    return undefined;
   }
 
   private specFor(name: string): LockSpec {
     const { world } = this;
+    if (name === "seats" && !world.may("semaphores")) return { name, mode: "exclusive", permits: 0, limit: 0 };
     // Once in a while somebody takes a semaphore for a lock, or has another limit in mind.
-    const isWrong = world.happens(0.01);
+    const isWrong = world.happens(0.01) && world.may("semaphores");
     if ((name === "seats") !== isWrong)
       return { name, mode: "semaphore", permits: world.happens(0.3) ? 2 : 1, limit: isWrong ? 3 : 2 };
-    return { name, mode: world.happens(0.6) ? "exclusive" : "shared", permits: 0, limit: 0 };
+    return {
+      name,
+      mode: world.happens(0.6) || !world.may("shared-locks") ? "exclusive" : "shared",
+      permits: 0,
+      limit: 0,
+    };
   }
 
   /** A thread of control that waits does nothing else. */
@@ -87,8 +112,9 @@ export class ClientLife {
       client.release(claim);
       // And at once again: a try stands behind the client's own release.
       if (world.isChaotic && world.happens(0.2)) client.ask(locks, world.happens(0.7) ? 0 : undefined, "");
-    } else if (world.happens(0.08)) client.update(claim);
-    else if (world.isChaotic && reentryId !== "" && client.onDisconnect === "release" && world.happens(0.15)) {
+    } else if (world.happens(0.08)) {
+      if (world.may("updates")) client.update(claim);
+    } else if (world.isChaotic && reentryId !== "" && client.onDisconnect === "release" && world.happens(0.15)) {
       client.ask(locks, undefined, reentryId);
       if (world.happens(0.5)) client.release(claim);
     }
@@ -99,6 +125,7 @@ export class ClientLife {
     if (!world.isChaotic) return;
     const waitedMs = client.process.nowMs() - claim.askedAtMs;
     if (!world.happens(0.02) && !(waitedMs > 9000 && world.happens(0.2))) return;
+    if (!world.may("cancels")) return;
     world.count("client: cancels");
     client.release(claim);
   }
@@ -107,19 +134,26 @@ export class ClientLife {
     const { client, world } = this;
     const fate = world.chance();
     if (fate < 0.004) {
+      if (!world.may("broken-streams")) return;
       const { stream } = client;
       const serverSeesMs = world.happens(0.5) ? world.between(0, 200) : world.between(0, 6000);
       stream?.break(world.between(0, world.happens(0.3) ? 6000 : 500), serverSeesMs);
       world.count("client: stream breaks");
     } else if (fate < 0.005 && client instanceof ModelClient) client.askInVain();
-    else if (fate < 0.008) client.migrate();
-    else if (fate < 0.01) {
+    else if (fate < 0.008) {
+      if (world.may("migrations")) client.migrate();
+    } else if (fate < 0.01) {
+      if (!world.may("client-pauses")) return;
       client.process.pause(world.between(100, 6000));
       world.count("client: pauses");
     } else if (fate < 0.012) {
+      if (!world.may("suspended-machines")) return;
       client.process.suspend(world.between(100, 6000));
       world.count("client: its machine is suspended");
-    } else if (fate < 0.014) client.close();
-    else if (fate < 0.015) client.crash();
+    } else if (fate < 0.014) {
+      if (world.may("closed-sessions")) client.close();
+    } else if (fate < 0.015) {
+      if (world.may("client-crashes")) client.crash();
+    }
   }
 }

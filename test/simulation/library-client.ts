@@ -1,9 +1,14 @@
 import { type Effect, type Instant, SessionMachine } from "../../clients/typescript/src/session-machine.ts";
 import type { LockSpec, SessionEvent } from "../../server/core/frames.ts";
+import { pair } from "./pairs.ts";
 import { addressOf } from "./simulated-server.ts";
 import { SimulatedStream, type StreamOwner } from "./simulated-stream.ts";
 import { valueFor } from "./truth.ts";
 import { type Surroundings, type WalkClaim, WalkClient } from "./walk-client.ts";
+
+/** No claim's id. */
+const GONE = 1n << 62n;
+const STOCK: readonly LockSpec[] = [{ name: "stock/1", mode: "exclusive", permits: 0, limit: 0 }];
 
 /**
  * A client that is the TypeScript library's session machine, run as the library runs it, but in the walk's time and
@@ -26,7 +31,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     super(name, around);
     this.choosePolicy();
     this.machine = this.newMachine();
-    this.run(this.machine.open(this.now()));
+    this.run(this.on("open").open(this.now()));
   }
 
   private newMachine(): SessionMachine {
@@ -50,6 +55,12 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     return this.world.happens(0.5) ? all : all.slice(0, 1);
   }
 
+  /** The machine, for an input of a kind: how often which comes in which state is counted. */
+  private on(event: string): SessionMachine {
+    this.world.count(pair("client", this.machine.state, event));
+    return this.machine;
+  }
+
   private now(): Instant {
     return { nowMs: this.process.nowMs(), wallMs: this.process.wallMs() };
   }
@@ -67,7 +78,35 @@ export class LibraryClient extends WalkClient implements StreamOwner {
   /** The machine keeps its own time. */
   override beat(): void {
     this.checkTold();
-    if (this.machine.sessionId === undefined && !this.isClosing) this.run(this.machine.open(this.now()));
+    if (this.machine.sessionId === undefined && !this.isClosing) this.run(this.on("open").open(this.now()));
+    if (this.world.isChaotic && this.world.happens(0.004) && this.world.may("whims")) this.followWhim();
+    if (this.machine.state === "running, session, draining" && this.world.happens(0.1))
+      this.run(this.on("open").open(this.now()));
+    if (this.isLeaving && this.world.happens(0.5)) this.callWhileClosing();
+  }
+
+  private callWhileClosing(): void {
+    const { world } = this;
+    const call = world.whole(0, 5);
+    if (call === 0) this.run(this.on("open").open(this.now()));
+    else if (call === 1) this.ask(STOCK, undefined, "");
+    else if (call === 2) this.run(this.on("release").release(GONE, this.now()));
+    else if (call === 3) this.run(this.on("update").update(GONE, valueFor(1), this.now()));
+    else if (call === 4) this.run(this.on("close").close(this.now()));
+    else for (const stream of this.streams.values()) stream.break(0, world.between(0, 100));
+  }
+
+  /** A program calls whenever it likes, also while there is no session, and for what is over. */
+  private followWhim(): void {
+    const { world } = this;
+    const fate = world.chance();
+    const claim = world.pick([...this.claims.values()]);
+    if (fate < 0.1) this.run(this.on("open").open(this.now()));
+    else if (fate < 0.4 && this.claims.size < 5) this.ask(STOCK, world.happens(0.3) ? 0 : undefined, "");
+    else if (fate < 0.6 && claim !== undefined && claim.state !== "released") this.release(claim);
+    else if (fate < 0.7) this.run(this.on("release").release(GONE, this.now()));
+    else if (fate < 0.75) this.run(this.on("update").update(GONE, valueFor(1), this.now()));
+    else if (fate < 0.8) this.close();
   }
 
   /** Past its deadline the program is told of every loss; that its machine was suspended, it may notice a second late. */
@@ -80,25 +119,27 @@ export class LibraryClient extends WalkClient implements StreamOwner {
 
   override ask(locks: readonly LockSpec[], waitMs: number | undefined, reentryId: string): void {
     const request = { locks, waitMs, reentryId, purpose: "", value: valueFor(0) };
-    const { claimId, effects } = this.machine.acquire(request, this.now());
+    const { claimId, effects } = this.on("acquire").acquire(request, this.now());
     this.newClaim({ ...request, kind: "acquire", claimId });
     this.run(effects);
   }
 
   override release(claim: WalkClaim): void {
     claim.state = "released";
-    this.run(this.machine.release(claim.request.claimId, this.now()));
+    this.run(this.on("release").release(claim.request.claimId, this.now()));
   }
 
   override update(claim: WalkClaim): void {
     claim.updating.push(++claim.value);
-    this.run(this.machine.update(claim.request.claimId, valueFor(claim.value), this.now()));
+    this.run(this.on("update").update(claim.request.claimId, valueFor(claim.value), this.now()));
   }
 
   override close(): void {
     this.world.count("client: closes");
     this.isLeaving = true;
-    this.run(this.machine.close(this.now()));
+    // The connection breaks in the same turn.
+    if (this.world.isChaotic && this.world.happens(0.1)) this.stream?.break(0, this.world.between(0, 100));
+    this.run(this.on("close").close(this.now()));
   }
 
   /** It decides for itself where to go. */
@@ -117,7 +158,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     const streamNo = this.numberOf(stream);
     if (streamNo === undefined) return;
     this.check(stream, event);
-    this.run(this.machine.received(streamNo, [event], this.now()));
+    this.run(this.on(`received ${event.kind}`).received(streamNo, [event], this.now()));
     if (event.kind === "heartbeat-ack" || event.kind === "opened") this.around.register.check();
   }
 
@@ -125,7 +166,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     const streamNo = this.numberOf(stream);
     if (streamNo === undefined) return;
     this.streams.delete(streamNo);
-    this.run(this.machine.broken(streamNo, { reason: "connection-lost", message: "it broke" }, this.now()));
+    this.run(this.on("broken").broken(streamNo, { reason: "connection-lost", message: "it broke" }, this.now()));
   }
 
   private numberOf(stream: SimulatedStream): number | undefined {
@@ -207,10 +248,31 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     this.claims.delete(effect.claimId);
   }
 
+  /** A machine that is closed refuses what it is asked for, and does nothing more. */
+  private callClosed(): void {
+    const at = this.now();
+    const { claimId, effects } = this.on("acquire").acquire(
+      { locks: STOCK, waitMs: undefined, reentryId: "", purpose: "", value: valueFor(0) },
+      at,
+    );
+    const told = [
+      ...this.on("open").open(at),
+      ...effects,
+      ...this.on("release").release(claimId, at),
+      ...this.on("update").update(claimId, valueFor(0), at),
+      ...this.on("close").close(at),
+      ...this.on("flush").flush(at),
+      ...this.on("tick").tick(at),
+    ];
+    if (told.map(({ kind }) => kind).join() !== "not-opened,denied")
+      this.world.violation("CLOSED-ACTS", `${this.name}: ${told.map(({ kind }) => kind).join()}`);
+  }
+
   /** The program is started again, unless all are leaving. */
   private goOn(): void {
     if (this.claims.size > 0) this.world.violation("NOT-TOLD", `${this.name} is closed, and has claims`);
     this.claims.clear();
+    this.callClosed();
     if (this.isClosing) return;
     this.isLeaving = false;
     this.choosePolicy();
@@ -218,7 +280,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     this.effects = [];
     this.streams.clear();
     this.timerAtMs = Number.POSITIVE_INFINITY;
-    this.run(this.machine.open(this.now()));
+    this.run(this.on("open").open(this.now()));
   }
 
   private dial(streamNo: number, address: string): void {
@@ -230,7 +292,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
       this.world.after(this.world.between(1, 50), () =>
         this.process.receive(() => {
           if (this.machine === machine)
-            this.run(machine.broken(streamNo, { reason: "unreachable", message: "refused" }, this.now()));
+            this.run(this.on("broken").broken(streamNo, { reason: "unreachable", message: "refused" }, this.now()));
         }),
       );
       return;
@@ -239,7 +301,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     this.streams.set(streamNo, stream);
     this.world.after(this.world.between(0.5, 10), () =>
       this.process.receive(() => {
-        if (this.streams.get(streamNo) === stream) this.run(machine.connected(streamNo, this.now()));
+        if (this.streams.get(streamNo) === stream) this.run(this.on("connected").connected(streamNo, this.now()));
       }),
     );
   }
@@ -252,7 +314,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
       this.isFlushDue = true;
       this.process.endOfTurn(() => {
         this.isFlushDue = false;
-        this.run(this.machine.flush(this.now()));
+        this.run(this.on("flush").flush(this.now()));
       });
     }
     const atMs = machine.wakeAtMs;
@@ -261,7 +323,7 @@ export class LibraryClient extends WalkClient implements StreamOwner {
     this.process.at(atMs, () => {
       if (this.machine !== machine || this.timerAtMs !== atMs) return;
       this.timerAtMs = Number.POSITIVE_INFINITY;
-      this.run(machine.tick(this.now()));
+      this.run(this.on("tick").tick(this.now()));
     });
   }
 }

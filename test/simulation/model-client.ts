@@ -64,11 +64,26 @@ export class ModelClient extends WalkClient implements StreamOwner {
     this.openSentAt = this.now();
     this.lastHeardMs = this.openSentAt.nowMs;
     stream.write(this.first());
+    if (this.sessionId === "" && this.world.isChaotic && this.world.happens(0.2) && this.world.may("hasty-clients"))
+      this.goOnAtOnce();
+    if (this.world.isChaotic && this.world.happens(0.005)) stream.break(0, 0);
     this.later(PATIENCE_MS, () => {
       if (this.stream !== stream || this.isUp) return;
       stream.break(0, this.world.between(0, 2000));
       this.ended(stream);
     });
+  }
+
+  /** Whoever opens a session need not wait for the answer before it says more. */
+  private goOnAtOnce(): void {
+    const { world } = this;
+    this.world.count("client: says more before its session is open");
+    this.ask([{ name: "stock/1", mode: "exclusive", permits: 0, limit: 0 }], undefined, "");
+    if (world.happens(0.5)) this.sendHeartbeat();
+    const [claim] = this.claims.values();
+    if (world.happens(0.3)) this.stream?.write({ kind: "update", claimId: 1n << 62n, value: valueFor(1) });
+    if (claim !== undefined && world.happens(0.3)) this.release(claim);
+    if (world.happens(0.1)) this.askInVain();
   }
 
   private first(): Command {
@@ -168,7 +183,11 @@ export class ModelClient extends WalkClient implements StreamOwner {
       return this.ended(stream);
     }
     if (nowMs - this.lastHeartbeatMs < this.ttlMs / 4) return;
-    this.lastHeartbeatMs = nowMs;
+    this.sendHeartbeat();
+  }
+
+  private sendHeartbeat(): void {
+    this.lastHeartbeatMs = this.process.nowMs();
     this.sentAt.set(++this.seq, this.now());
     this.stream?.write({ kind: "heartbeat", seq: this.seq });
   }

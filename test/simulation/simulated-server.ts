@@ -6,6 +6,7 @@ import type { EngineNote, Telemetry } from "../../server/ports/telemetry.ts";
 import { checkAck, checkOpened } from "./answer-check.ts";
 import { EtcdConnection } from "./etcd-connection.ts";
 import { LockFollower } from "./lock-follower.ts";
+import { watchSessions } from "./session-watch.ts";
 import type { SimulatedEtcd } from "./simulated-etcd.ts";
 import type { SimulatedStream } from "./simulated-stream.ts";
 import { compareServers, compareTable } from "./table-check.ts";
@@ -58,6 +59,7 @@ export class SimulatedServer {
       peers: { serving: (addresses, done) => this.askPeers(process, addresses, done) },
       auditEveryMs: 5000,
     });
+    watchSessions(engine, this.world);
     this.follower = undefined;
     engine.start(() => {
       this.isReady = true;
@@ -133,6 +135,9 @@ export class SimulatedServer {
   drain(): void {
     const { process } = this;
     process.receive(() => this.engine.drain(1500));
+    // Somebody presses the button twice.
+    if (this.world.happens(0.5))
+      this.world.after(this.world.between(0, 30), () => process.receive(() => this.engine.drain(1500)));
     this.world.after(this.world.between(0, 1500), () => process.receive(() => this.stop(process)));
   }
 

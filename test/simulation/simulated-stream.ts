@@ -1,5 +1,7 @@
 import type { Command, SessionEvent } from "../../server/core/frames.ts";
 import type { SessionStream } from "../../server/ports/session-stream.ts";
+import { pair } from "./pairs.ts";
+import { streamStateOf } from "./session-watch.ts";
 import type { SimulatedServer } from "./simulated-server.ts";
 import { numberIn } from "./truth.ts";
 import type { Process, World } from "./world.ts";
@@ -34,6 +36,7 @@ export class SimulatedStream implements SessionStream {
   resumedAtMs: number | undefined;
   private clientIsOn = true;
   private serverIsOn = true;
+  private hasEnded = false;
   private readonly run: Process;
   private lastToServerMs = 0;
   private lastToClientMs = 0;
@@ -44,6 +47,8 @@ export class SimulatedStream implements SessionStream {
     this.world = server.world;
     this.run = server.process;
     server.streams.add(this);
+    // A server that has too much to do refuses a stream before it has read anything.
+    if (this.world.isChaotic && this.world.happens(0.003)) this.refuse();
   }
 
   /** Whether the client still has it. */
@@ -58,13 +63,18 @@ export class SimulatedStream implements SessionStream {
     this.toServer((cameAtMs) => {
       for (const command of commands) {
         this.world.note(`${this.owner.name} -> ${this.server.number} ${this.sessionId} ${describe(command)}`);
-        if (!this.serverIsOn) continue;
-        if (command.kind === "heartbeat")
+        // What comes over a stream that the server has closed reaches the engine all the same.
+        if (this.serverIsOn && command.kind === "heartbeat")
           this.heartbeats.set(command.seq, { trueMs: this.world.nowMs, serverMs: this.run.nowMs() });
         if (command.kind === "heartbeat" || command.kind === "open") this.lastProofAtMs = this.world.nowMs;
         if (command.kind === "heartbeat") this.checkRead(cameAtMs);
         if (command.kind === "resume") this.resumedAtMs = this.world.nowMs;
+        this.came(command.kind);
         this.server.engine.command(this, command);
+        if (command.kind === "release" && this.world.isChaotic && this.world.happens(0.01)) {
+          this.world.count("network: a release comes twice");
+          this.server.engine.command(this, command);
+        }
       }
     });
   }
@@ -78,23 +88,33 @@ export class SimulatedStream implements SessionStream {
   /** The server's edge has enough of it. */
   refuse(): void {
     this.run.receive(() => {
-      if (this.serverIsOn) this.server.engine.refuse(this, "client-too-slow", "the client does not read");
+      if (!this.serverIsOn) return;
+      this.came("refused by the edge");
+      this.server.engine.refuse(this, "client-too-slow", "the client does not read");
     });
   }
 
   /** It breaks: the client sees it within `clientSeesMs`, the server, maybe as a proxy's half-close, within `serverSeesMs`. */
   break(clientSeesMs: number, serverSeesMs: number): void {
     if (!this.clientIsOn) return;
+    if (Math.abs(clientSeesMs - serverSeesMs) > 1000) this.world.count("network: a stream is half open for a while");
     this.clientIsOn = false;
     this.world.after(clientSeesMs, () => this.owner.process.receive(() => this.owner.ended(this)));
     const how = this.world.happens(0.3) ? "half-closed" : "broken";
     this.world.after(serverSeesMs, () => this.run.receive(() => this.endAtServer(how)));
   }
 
+  /** Something came to the server's end: how often what came in which state is counted. */
+  private came(event: string): void {
+    this.world.count(pair("stream", streamStateOf(this.server.engine, this), event));
+  }
+
   private endAtServer(how: "half-closed" | "broken"): void {
-    if (!this.serverIsOn) return;
+    if (this.hasEnded) return;
+    this.hasEnded = true;
     this.serverIsOn = false;
     this.server.streams.delete(this);
+    this.came(how);
     this.server.engine.disconnected(this, how);
   }
 
@@ -164,6 +184,7 @@ export class SimulatedStream implements SessionStream {
       if (!this.serverIsOn) return;
       this.checkRead(cameAtMs);
       this.lastProofAtMs = this.world.nowMs;
+      this.came("transport proven");
       this.server.engine.transportProven(this);
     });
   }

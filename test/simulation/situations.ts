@@ -69,6 +69,18 @@ export const SITUATIONS: readonly string[] = [
   "etcd: renewal blocked",
   "etcd: renewal gone",
   "etcd: renewal unavailable",
+  "etcd: renewal behind one that blocks",
+  "etcd: progress told from the past",
+  "etcd: a new leader gives leases their TTL again",
+  "etcd: a tick comes late for a lease",
+  // What the network does.
+  "network: request lost",
+  "network: transactions overtake each other",
+  "network: the watch is quicker than the reply",
+  "network: the reply is quicker than the watch",
+  "network: a stream is half open for a while",
+  "network: a release comes twice",
+  "client: says more before its session is open",
   // What is done to servers and etcd.
   "trouble: server crashes",
   "trouble: server drains",

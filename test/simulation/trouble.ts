@@ -1,5 +1,6 @@
 import type { Operation } from "../../server/core/operation.ts";
 import type { ForcedAnswer } from "../../server/engine/admin-engine.ts";
+import type { TrueClaim } from "./reference.ts";
 import type { SimulatedEtcd } from "./simulated-etcd.ts";
 import type { SimulatedServer } from "./simulated-server.ts";
 import type { Truth } from "./truth.ts";
@@ -49,32 +50,42 @@ export class Trouble {
       world.note(`trouble: ${what} (server ${number})`);
     };
     if (fate < 0.15) {
+      if (!world.may("server-crashes")) return;
       hit("server crashes");
       server.crash(world.between(200, 3000));
     } else if (fate < 0.33) {
+      if (!world.may("silent-watch")) return;
       hit("watch silent");
       connection.silence(world.between(500, 9000));
       if (world.happens(0.5)) this.driveAway(server);
     } else if (fate < 0.48) {
+      if (!world.may("server-pauses")) return;
       hit("server pauses");
       process.pause(world.between(100, 6000));
     } else if (fate < 0.62) {
+      if (!world.may("watch-gap")) return;
       hit("watch has a gap");
       connection.silence(world.between(100, world.happens(0.3) ? 6000 : 1500));
       connection.hasGap = true;
     } else if (fate < 0.7) {
+      if (!world.may("leader-changes")) return;
       hit("leader changes");
       etcd.changeLeader(world.between(200, 1200));
     } else if (fate < 0.78) {
+      if (!world.may("full-etcd")) return;
       hit("etcd is full");
       etcd.fullUntilMs = world.nowMs + world.between(300, 4000);
     } else if (fate < 0.82) {
+      if (!world.may("drains")) return;
       hit("server drains");
       server.drain();
+      world.after(world.between(2, 60), () => this.endClaimAt(server));
     } else if (fate < 0.87) {
+      if (!world.may("refused-streams")) return;
       hit("stream refused");
       world.pick([...server.streams])?.refuse();
     } else if (fate < 0.95) {
+      if (!world.may("cut-off-servers")) return;
       hit("server is cut off");
       const forMs = world.between(300, 6000);
       connection.cutUntilMs = world.nowMs + forMs;
@@ -96,16 +107,10 @@ export class Trouble {
     world.after(world.between(300, 4000), () => this.administrate());
     if (world.happens(0.4)) return;
     if (world.happens(0.15)) return this.revokeSome();
-    if (world.happens(0.5)) return this.askServer();
+    if (world.happens(0.5)) return world.may("force") ? this.askServer() : undefined;
     if (world.happens(0.6)) {
       const claim = world.pick([...truth.now.held]);
-      if (claim === undefined) return;
-      const keys = claim.locks.map(({ name }) => `claim/${name}//${claim.id}`);
-      const guard = { kind: "created", key: keys[0] as string, revision: claim.createRevision } as const;
-      this.force("claim ended by force", [claim.id], {
-        guards: [guard],
-        writes: keys.map((key) => ({ kind: "delete", key })),
-      });
+      if (claim !== undefined) this.forceClaim(claim);
     } else {
       const session = world.pick([...etcd.entries.values()].filter((entry) => entry.kind === "session"));
       if (session === undefined) return;
@@ -151,9 +156,26 @@ export class Trouble {
     if (answer.kind === "ok" && isThere()) world.violation("FORCED-LIVES", `${what} was answered, and it is there`);
   }
 
+  /** Ends a claim by force whose client is told to leave its server. */
+  private endClaimAt(server: SimulatedServer): void {
+    const { world, truth } = this;
+    const claim = world.pick([...truth.now.held].filter(({ sessionId }) => server.sessionOf(sessionId) !== undefined));
+    if (claim !== undefined) this.forceClaim(claim);
+  }
+
+  private forceClaim(claim: TrueClaim): void {
+    const keys = claim.locks.map(({ name }) => `claim/${name}//${claim.id}`);
+    const guard = { kind: "created", key: keys[0] as string, revision: claim.createRevision } as const;
+    this.force("claim ended by force", [claim.id], {
+      guards: [guard],
+      writes: keys.map((key) => ({ kind: "delete", key })),
+    });
+  }
+
   /** Somebody tidies up leases that are none of their business: of sessions, and of those that are being opened. */
   private revokeSome(): void {
     const { world, truth, etcd } = this;
+    if (!world.may("revoked-leases")) return;
     const taken = new Set([...etcd.entries.values()].map((entry) => entry.lease));
     const free = [...etcd.leases.keys()].filter((id) => !taken.has(id));
     const lease = free[0] ?? world.pick([...etcd.leases.keys()]);
@@ -169,6 +191,7 @@ export class Trouble {
 
   private force(what: string, ids: readonly string[], operation: Operation): void {
     const { world, truth, etcd } = this;
+    if (!world.may("force")) return;
     world.after(world.happens(0.1) ? world.between(1000, 8000) : world.between(1, 6), () => {
       const before = truth.now.claims.filter((claim) => ids.includes(claim.id) || ids.includes(claim.sessionId));
       const marks = [...before.map((claim) => claim.id), ...ids].filter((id) => !truth.forced.has(id));

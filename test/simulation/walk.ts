@@ -10,7 +10,7 @@ import { SimulatedServer } from "./simulated-server.ts";
 import { Trouble } from "./trouble.ts";
 import { Truth } from "./truth.ts";
 import type { Surroundings, WalkClaim, WalkClient } from "./walk-client.ts";
-import { type Violation, World } from "./world.ts";
+import { type Ingredient, type Violation, World } from "./world.ts";
 
 export interface WalkResult {
   readonly seed: number;
@@ -32,10 +32,30 @@ const TELL_WITHIN_MS = 1000;
 /** In the calm nobody waits longer for what others are releasing. */
 const PATIENCE_MS = 9000;
 
+/** What a walk is like, where that is not left to its seed. */
+export interface WalkPlan {
+  readonly seed: number;
+  /** Another course of the same seed. Default: 0. */
+  readonly salt?: number;
+  readonly servers?: number;
+  readonly clients?: number;
+  /** How long the trouble lasts. Default: 25 s. */
+  readonly chaosMs?: number;
+  /** What does not happen. Default: nothing. */
+  readonly without?: readonly Ingredient[];
+}
+
+/** How many servers and clients a plan asks for. */
+export const sizeOf = ({ seed, servers, clients }: WalkPlan) => ({
+  servers: servers ?? 2 + (seed % 2),
+  clients: clients ?? 4 + (seed % 3),
+});
+
 /** One seeded walk: chaos, then calm in which everything must come right, then everybody leaves. */
-export function walk(seed: number, keepTrace = false): WalkResult {
-  const world = new World(seed, keepTrace);
-  new Walk(world, seed);
+export function walk(plan: WalkPlan, keepTrace = false): WalkResult {
+  const { seed, salt = 0, without = [] } = plan;
+  const world = new World(seed, { keepTrace, salt, without });
+  new Walk(world, plan);
   world.run();
   const { violations, counts, traceHash, trace } = world;
   return { seed, violations, counts, traceHash, trace };
@@ -50,12 +70,14 @@ class Walk {
   private readonly clients: WalkClient[] = [];
   private isSettled = false;
 
-  constructor(world: World, seed: number) {
+  constructor(world: World, plan: WalkPlan) {
+    const size = sizeOf(plan);
+    const { chaosMs = CHAOS_MS } = plan;
     this.world = world;
     this.etcd = new SimulatedEtcd(world);
     this.truth = new Truth(this.etcd);
     const servers: SimulatedServer[] = Array.from(
-      { length: 2 + (seed % 2) },
+      { length: size.servers },
       (_, i) => new SimulatedServer(i, this.etcd, this.truth, () => servers),
     );
     const register = new Register(world, () => this.clients);
@@ -64,16 +86,16 @@ class Walk {
     this.around.questions = new Questions(this.around, () => this.clients);
     this.truth.onSessionEnded = (sessionId) => this.sessionEnded(sessionId);
     this.watchOver();
-    for (let i = 0; i < 4 + (seed % 3); i++) this.startClient(i, 0);
-    world.after(CHAOS_MS, () => this.calm());
-    world.after(CHAOS_MS + SETTLE_MS, () => this.settle());
-    world.after(CHAOS_MS + CALM_MS, () => this.leave());
-    world.after(CHAOS_MS + CALM_MS + CLOSE_MS, () => this.end());
+    for (let i = 0; i < size.clients; i++) this.startClient(i, 0);
+    world.after(chaosMs, () => this.calm());
+    world.after(chaosMs + SETTLE_MS, () => this.settle());
+    world.after(chaosMs + CALM_MS, () => this.leave());
+    world.after(chaosMs + CALM_MS + CLOSE_MS, () => this.end());
   }
 
   /** A client that has crashed is started again: the same program, another session. */
   private startClient(i: number, run: number): void {
-    const Kind = this.world.happens(0.5) ? LibraryClient : ModelClient;
+    const Kind = this.world.happens(0.5) && this.world.may("library-clients") ? LibraryClient : ModelClient;
     const client = new Kind(`client${i}.${run}`, this.around);
     this.clients[i] = client;
     new ClientLife(client);

@@ -68,6 +68,13 @@ type Phase =
   | { readonly kind: "closed" };
 
 /**
+ * Whether the machine runs, is being closed, or is closed; whether it has a session; and what carries that: no stream,
+ * one on which it is being opened or resumed, one that is up, or one that is up on a server that goes away, which is
+ * nothing to a machine that is being closed.
+ */
+export type MachineState = `${Phase["kind"]}, ${"session" | "no session"}, ${Link["kind"] | "draining"}`;
+
+/**
  * A client's whole conversation with the service: one session at a time, a fresh one when that is lost, and all
  * its claims. It decides and does nothing: each input takes the time and returns what to do, in order. It has no
  * clock, timer, promise or stream of its own, and knows nothing of gRPC or Node.
@@ -110,6 +117,14 @@ export class SessionMachine {
   /** The session there is, if any. */
   get sessionId(): string | undefined {
     return this.#session?.id;
+  }
+
+  /** Where its session and its stream stand, for those who watch it; nothing is decided by it. */
+  get state(): MachineState {
+    const { kind } = this.#phase;
+    const isMoving = kind === "running" && this.#link.kind === "up" && this.#link.draining;
+    const link = isMoving ? "draining" : this.#link.kind;
+    return `${kind}, ${this.#session === undefined ? "no session" : "session"}, ${link}`;
   }
 
   /** Where the service can be reached, as far as is known now; the next to try first. */
