@@ -33,6 +33,8 @@ export interface Config {
   readonly prefix: string;
   /** Where this server remembers how far it has seen etcd's history; `undefined`: nowhere. */
   readonly stateFile: string | undefined;
+  /** How long the server says that it does not serve before it turns anybody away. */
+  readonly drainDelayMs: number;
   /** How long clients have to go elsewhere when the server is told to end. */
   readonly drainMs: number;
   readonly limits: {
@@ -106,6 +108,7 @@ export function readConfig(
     prefix: given.parsed("prefix", parsePrefix),
     stateFile: given.text("state-file") ?? (etcd.kind === "embedded" ? join(etcd.dataFolder, "seen.json") : undefined),
     // Where etcd ends too, there is nowhere to go.
+    drainDelayMs: etcd.kind === "embedded" ? 0 : given.parsed("drain-delay", durationFrom(0, 600_000)),
     drainMs: etcd.kind === "embedded" ? 0 : given.parsed("drain-time", durationFrom(0, 600_000)),
     limits: {
       maxTtlMs: given.parsed("max-ttl", durationFrom(2_000, 86_400_000)),

@@ -14,6 +14,7 @@ import { advertisedAddress } from "./advertised-address.ts";
 import { banner } from "./banner.ts";
 import { SystemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import { Departure } from "./departure.ts";
 import { Engine } from "./engine/engine.ts";
 import { systemEntropy } from "./entropy.ts";
 import { type OwnEtcd, startOwnEtcd } from "./own-etcd.ts";
@@ -37,7 +38,8 @@ export async function runServer(config: Config): Promise<string | undefined> {
   try {
     await using _parts = run.parts;
     await run.start();
-    const told = Promise.race([signals.first, run.drained.promise]);
+    void signals.first.then(() => run.departure?.hurry());
+    const told = Promise.race([signals.first, run.departure!.drained]);
     return await Promise.race([told.then((by) => run.stopping(by)), run.etcdEnded.promise]);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -48,8 +50,8 @@ class Run {
   /** What has been started; disposed of in reverse. */
   readonly parts = new AsyncDisposableStack();
   readonly etcdEnded = Promise.withResolvers<string>();
-  /** Resolves when an administrator has told it to send its clients elsewhere and end. */
-  readonly drained = Promise.withResolvers<"drain">();
+  /** How it will go, once it has started. */
+  departure: Departure | undefined;
   /** Why it serves no more although it runs. */
   fault: string | undefined;
   private readonly config: Config;
@@ -59,12 +61,9 @@ class Run {
   private etcd: OwnEtcd | undefined;
   private stopServing: ((problem: string) => void) | undefined;
   private console: Console | undefined;
-  /** How long clients have to leave when it ends. */
-  private drainMs: number;
 
   constructor(config: Config) {
     this.config = config;
-    this.drainMs = config.drainMs;
     this.log = logOf(config, this.clock);
     // Nobody waits for it once the server has started.
     this.faulted.promise.catch(() => undefined);
@@ -171,7 +170,7 @@ class Run {
     const admin = {
       engine: engine.administration,
       token: this.config.adminToken,
-      drain: (leaveWithinMs: number) => this.drain(leaveWithinMs, server),
+      drain: (leaveWithinMs: number) => departure.drain(leaveWithinMs),
       storeStatus: () => store.status(),
       self: () => self,
       eventLoopDelayMs: () => eventLoop.worstMs(),
@@ -180,11 +179,16 @@ class Run {
       (error: Error) => refuse("--grpc-address", error),
     );
     self.address = advertisedAddress(this.config, server.port);
-    this.parts.defer(() => server.stop(this.drainMs));
+    const departure = new Departure(engine, server, {
+      delayMs: this.config.drainDelayMs,
+      drainMs: this.config.drainMs,
+    });
+    this.departure = departure;
+    this.parts.defer(() => departure.leave());
     this.stopServing = (problem) => {
       // First, so that clients are told the reason.
       engine.fail(problem);
-      void server.stop(0);
+      departure.cutOff();
     };
     return { advertised: self.address, address: formatAddress({ ...address, port: server.port }), local: server.local };
   }
@@ -193,13 +197,6 @@ class Run {
     const { local: services, ...names } = parts;
     const assets = loadAssets(fileURLToPath(new URL("../console/dist", import.meta.url)));
     this.console = new Console({ services, assets, hosts: this.config.consoleHosts, ...names });
-  }
-
-  /** As a signal does, but with another time for clients to leave. A further call may shorten it. */
-  private drain(leaveWithinMs: number, server: GrpcServer): void {
-    this.drainMs = leaveWithinMs;
-    void server.stop(leaveWithinMs);
-    this.drained.resolve("drain");
   }
 
   private onFault({ message }: Error): void {

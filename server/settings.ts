@@ -76,6 +76,12 @@ export const settings = [
     text: "where this server remembers how far it has seen etcd, to notice one that was restored; kept in --data with an etcd of its own",
   },
   {
+    name: "drain-delay",
+    value: "duration",
+    fallback: "0s",
+    text: "how long, when the server is told to end, /readyz says no before anybody is turned away: for load balancers that look there; none with an etcd of its own",
+  },
+  {
     name: "drain-time",
     value: "duration",
     fallback: "5s",

@@ -5,9 +5,12 @@ import { describe, expect, it } from "vitest";
 import { connect } from "../../clients/typescript/src/index.ts";
 import { freePort } from "../../server/adapters/etcd/embedded.ts";
 import { AuthClient } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import { SessionRecord } from "../../server/gen/holdfast/storage/v1/storage.ts";
 import { HoldRequest, type HoldResponse, LockServiceClient } from "../../server/gen/holdfast/v1/lock_service.ts";
+import { Admin } from "../support/admin.ts";
 import { newAuthority } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";
+import { eventually } from "../support/eventually.ts";
 import { holdfast, startServer, temporaryFolder } from "./program.ts";
 
 /** Makes etcd ask for a user: root, with the password "secret". */
@@ -112,6 +115,33 @@ describe("a server on an etcd that is there", () => {
     expect(server.program.stderr.trimEnd().split("\n").at(-1)).toBe(`holdfast: ${problem}`);
   });
 
+  it("neither starts nor goes on with a record of a format that it does not know, and what was locked outlives it", async () => {
+    await using etcd = await startEtcd();
+    const flags = ["--etcd-endpoints", etcd.endpoint];
+    const address = `127.0.0.1:${await freePort()}`;
+    await using client = connect(address, { ttlMs: 60_000 });
+    await using server = await startServer([...flags, "--grpc-address", address]);
+    const lock = await client.acquire("outlives it");
+    // As a later version would write it, that this one cannot read: it cannot tell who is entitled any more.
+    const later = SessionRecord.fromPartial({ format: 2, ttl: { seconds: 60n }, onDisconnect: 2, liveness: 1 });
+    await etcd.put("holdfast/session/of-a-later-version", SessionRecord.encode(later).finish());
+    await eventually(async () => (await fetch(`${server.http}/readyz`)).status, 503);
+    const problem = await (await fetch(`${server.http}/readyz`)).text();
+    expect(problem).toMatch(
+      /"session\/of-a-later-version" in etcd has format 2, and this version knows only 1; run the/,
+    );
+    server.program.kill("SIGTERM");
+    await server.program.ended;
+
+    await using refused = holdfast(["server", ...flags, "--grpc-address", address, "--http-address", "127.0.0.1:0"]);
+    expect(await refused.ended).toEqual({ code: 1, signal: null });
+    expect(refused.stderr).toContain(problem.trimEnd());
+    await etcd.remove("holdfast/session/of-a-later-version");
+    await using again = await startServer([...flags, "--grpc-address", address]);
+    expect(again.grpc).toBe(address);
+    expect([await lock.release(), lock.loss]).toEqual(["released", undefined]);
+  });
+
   it("gives its clients time to go elsewhere, and none on the second signal", async () => {
     await using etcd = await startEtcd();
     await using server = await startServer(["--etcd-endpoints", etcd.endpoint, "--drain-time", "60s"]);
@@ -131,6 +161,41 @@ describe("a server on an etcd that is there", () => {
     clearInterval(impatience);
     await over;
     expect(told).toEqual(["granted", "draining"]);
+    client.close();
+  });
+
+  it("says that it is not ready before it turns anybody away, if it is given the time", async () => {
+    await using etcd = await startEtcd();
+    await using server = await startServer(["--etcd-endpoints", etcd.endpoint, "--drain-delay", "10m"]);
+    await using client = connect(server.grpc);
+    await client.ready();
+    server.program.kill("SIGTERM");
+    await eventually(async () => (await fetch(`${server.http}/readyz`)).status, 503);
+    await using late = connect(server.grpc);
+    await (await late.acquire("late")).release();
+    // An administrator does not wait for what he has seen to himself.
+    using admin = new Admin(server.grpc);
+    const { serverId, servers } = await admin.getStatus();
+    expect(servers).toMatchObject([{ serverId, draining: true }]);
+    await admin.drainServer({ serverId, leaveWithin: { seconds: 0n, nanos: 0 } });
+    expect(await server.program.ended).toEqual({ code: 0, signal: null });
+  });
+
+  it("gives clients no longer than a signal would, though an administrator has given them more", async () => {
+    await using etcd = await startEtcd();
+    await using server = await startServer(["--etcd-endpoints", etcd.endpoint, "--drain-time", "100ms"]);
+    const client = new LockServiceClient(server.grpc, credentials.createInsecure());
+    const hold = client.hold(HoldRequest.fromPartial({ locks: [{ name: "held on to" }] }));
+    const over = new Promise((resolve) => hold.once("error", resolve));
+    const granted = new Promise((resolve) => hold.once("data", resolve));
+    await granted;
+    using admin = new Admin(server.grpc);
+    const { serverId } = await admin.getStatus();
+    await admin.drainServer({ serverId, leaveWithin: { seconds: 600n, nanos: 0 } });
+    await eventually(async () => (await fetch(`${server.http}/readyz`)).status, 503);
+    server.program.kill("SIGTERM");
+    expect(await server.program.ended).toEqual({ code: 0, signal: null });
+    await over;
     client.close();
   });
 });

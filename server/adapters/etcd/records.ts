@@ -156,6 +156,7 @@ function storedServer(record: ServerRecord): stored.ServerRecord {
     version: record.version,
     startedAt: new Date(record.startedAtMs),
     draining: record.draining,
+    readsFormat: FORMAT,
   };
 }
 

@@ -272,8 +272,13 @@ export interface ServerRecord {
   startedAt:
     | Date
     | undefined;
-  /** draining is true once it refuses new sessions. */
+  /** draining is true once it refuses new sessions, or is about to. */
   draining: boolean;
+  /**
+   * reads_format is the largest format of records that it reads. Zero: 1. The format of this message
+   * itself is 1 for as long as any server may read only that.
+   */
+  readsFormat: number;
 }
 
 /**
@@ -1081,7 +1086,7 @@ export const ForcedRecord: MessageFns<ForcedRecord> = {
 };
 
 function createBaseServerRecord(): ServerRecord {
-  return { format: 0, address: "", version: "", startedAt: undefined, draining: false };
+  return { format: 0, address: "", version: "", startedAt: undefined, draining: false, readsFormat: 0 };
 }
 
 export const ServerRecord: MessageFns<ServerRecord> = {
@@ -1100,6 +1105,9 @@ export const ServerRecord: MessageFns<ServerRecord> = {
     }
     if (message.draining !== false) {
       writer.uint32(40).bool(message.draining);
+    }
+    if (message.readsFormat !== 0) {
+      writer.uint32(48).uint32(message.readsFormat);
     }
     return writer;
   },
@@ -1157,6 +1165,14 @@ export const ServerRecord: MessageFns<ServerRecord> = {
             message.draining = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.readsFormat = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1180,6 +1196,11 @@ export const ServerRecord: MessageFns<ServerRecord> = {
         ? fromJsonTimestamp(object.started_at)
         : undefined,
       draining: isSet(object.draining) ? globalThis.Boolean(object.draining) : false,
+      readsFormat: isSet(object.readsFormat)
+        ? globalThis.Number(object.readsFormat)
+        : isSet(object.reads_format)
+        ? globalThis.Number(object.reads_format)
+        : 0,
     };
   },
 
@@ -1200,6 +1221,9 @@ export const ServerRecord: MessageFns<ServerRecord> = {
     if (message.draining !== false) {
       obj.draining = message.draining;
     }
+    if (message.readsFormat !== 0) {
+      obj.readsFormat = Math.round(message.readsFormat);
+    }
     return obj;
   },
 
@@ -1213,6 +1237,7 @@ export const ServerRecord: MessageFns<ServerRecord> = {
     message.version = object.version ?? "";
     message.startedAt = object.startedAt ?? undefined;
     message.draining = object.draining ?? false;
+    message.readsFormat = object.readsFormat ?? 0;
     return message;
   },
 };

@@ -1092,7 +1092,11 @@ export interface Lost {
 /**
  * Draining says that this server goes away. A session with ON_DISCONNECT_KEEP breaks the stream and
  * resumes on another server: nothing is lost. Any other should finish its work and close in time; what
- * it holds when the server goes is lost.
+ * it holds when the server goes is lost. Sent again if the time becomes shorter.
+ *
+ * A server that has lost the store while others have it sends it, too, to sessions with
+ * ON_DISCONNECT_KEEP: what they hold is lost at their deadline unless they resume at one of `servers`.
+ * It does not end the stream then.
  */
 export interface Draining {
   /** leave_within is when the server ends the stream, from when this was sent. Zero: now. */
