@@ -62,8 +62,8 @@ package: $(installed) $(console) ## Pack the command line and the TypeScript cli
 	@exec node scripts/pack.ts dist
 
 .PHONY: generate
-generate: $(installed) ## Write the code that is generated from proto/ again
-	@exec node scripts/generate.ts
+generate: $(installed) ## Write again what is generated: code from proto/, the table of metrics
+	@node scripts/generate.ts && node scripts/metrics-page.ts
 
 .PHONY: format
 format: $(installed) ## Format sources and protos, and apply the linter's safe fixes

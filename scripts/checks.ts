@@ -20,7 +20,11 @@ const checks: readonly Check[] = [
   { name: "lint and format", command: "biome check --error-on-warnings .", repair: "make format" },
   { name: "proto lint", command: "buf lint", repair: "correct the protos as named above" },
   { name: "proto format", command: "buf format proto --diff --exit-code", repair: "make format" },
-  { name: "generated code", command: "node scripts/generate.ts --check", repair: "make generate" },
+  {
+    name: "generated code",
+    command: "node scripts/generate.ts --check && node scripts/metrics-page.ts --check",
+    repair: "make generate",
+  },
   {
     name: "proto compatibility",
     // As an archive, so that it works in a clone of one commit and in a linked worktree too.

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type LockClass, parseLockClasses } from "./adapters/telemetry/lock-classes.ts";
+import type { OtlpTarget } from "./adapters/telemetry/otlp.ts";
 import {
   type Address,
   durationFrom,
@@ -10,8 +12,11 @@ import {
   parseAddress,
   parseAdvertised,
   parseEndpoints,
+  parseHeaders,
   parseNames,
   parsePrefix,
+  parseRatio,
+  parseUrl,
 } from "./setting-values.ts";
 import { environmentName, type Setting, type SettingName, settings } from "./settings.ts";
 
@@ -43,6 +48,11 @@ export interface Config {
     readonly maxWaitersPerLock: number;
     readonly maxReentryDepth: number;
   };
+  readonly lockClasses: readonly LockClass[];
+  /** `undefined`: nothing is sent anywhere. */
+  readonly otlp: OtlpTarget | undefined;
+  /** The share of acquires to trace that come without a trace. */
+  readonly traceRatio: number;
   readonly logLevel: LogLevel;
   readonly logFormat: "auto" | "text" | "json";
 }
@@ -116,6 +126,9 @@ export function readConfig(
       maxWaitersPerLock: given.parsed("max-waiters-per-lock", integerUpTo(10_000_000)),
       maxReentryDepth: given.parsed("max-reentry-depth", integerUpTo(1_000_000)),
     },
+    lockClasses: given.parsed("lock-classes", parseLockClasses),
+    otlp: readOtlp(given),
+    traceRatio: given.parsed("trace-ratio", parseRatio),
     logLevel: given.parsed("log-level", oneOf(logLevels)),
     logFormat: given.parsed("log-format", oneOf(["auto", "text", "json"] as const)),
   };
@@ -168,6 +181,16 @@ class Given {
   wrong(name: SettingName, problem: string): ConfigError {
     return new ConfigError(`${this.flags[name] === undefined ? environmentName(name) : `--${name}`}: ${problem}`);
   }
+}
+
+function readOtlp(given: Given): OtlpTarget | undefined {
+  const endpoint = given.parsed("otlp-endpoint", parseUrl);
+  const headers = given.parsed("otlp-headers", parseHeaders);
+  const intervalMs = given.parsed("otlp-interval", durationFrom(1_000, 3_600_000));
+  if (endpoint !== undefined) return { endpoint, headers, intervalMs };
+  for (const name of ["otlp-headers", "trace-ratio"] as const)
+    if (given.text(name) !== undefined) throw given.wrong(name, "means nothing without --otlp-endpoint");
+  return undefined;
 }
 
 function readEtcd(given: Given): EmbeddedEtcdConfig | ExistingEtcdConfig {

@@ -7,9 +7,13 @@ import { grpcPeers } from "./adapters/grpc/peers.ts";
 import { type GrpcServer, startGrpcServer } from "./adapters/grpc/server.ts";
 import { startHttpServer } from "./adapters/http/server.ts";
 import { watchEventLoop } from "./adapters/telemetry/event-loop.ts";
+import { classifier } from "./adapters/telemetry/lock-classes.ts";
 import { Log } from "./adapters/telemetry/log.ts";
 import { logNotes } from "./adapters/telemetry/log-notes.ts";
 import { METRICS_CONTENT_TYPE, startMetrics } from "./adapters/telemetry/metrics.ts";
+import { otlpMetrics, otlpSpans } from "./adapters/telemetry/otlp.ts";
+import type { ServerIdentity } from "./adapters/telemetry/resource.ts";
+import { startTraces, type Traces } from "./adapters/telemetry/traces.ts";
 import { advertisedAddress } from "./advertised-address.ts";
 import { banner } from "./banner.ts";
 import { SystemClock } from "./clock.ts";
@@ -18,6 +22,7 @@ import { Departure } from "./departure.ts";
 import { Engine } from "./engine/engine.ts";
 import { systemEntropy } from "./entropy.ts";
 import { type OwnEtcd, startOwnEtcd } from "./own-etcd.ts";
+import type { Telemetry } from "./ports/telemetry.ts";
 import { formatAddress, isLoopback } from "./setting-values.ts";
 import { listenToStopSignals } from "./stop-signals.ts";
 
@@ -73,9 +78,29 @@ class Run {
     const { store, etcd } = await this.openStore();
     const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
     const serverId = systemEntropy.newId();
-    const metrics = startMetrics({ version, serverId, counts: () => engine.counts() });
+    const { otlp, lockClasses } = this.config;
+    const metrics = startMetrics({
+      version,
+      serverId,
+      readings: () => ({
+        ...engine.counts(),
+        lagMs: engine.lagMs,
+        serving: this.health(engine).serving,
+        recentAcquireTime: engine.recentAcquireTime(),
+      }),
+      classOf: classifier(lockClasses),
+      readers: otlp === undefined ? [] : [otlpMetrics(otlp)],
+    });
     this.parts.use(metrics);
+    const traces = this.startTraces({ version, serverId });
     const logged = logNotes(this.log, () => this.clock.nowMs());
+    const telemetry: Telemetry = {
+      note(note) {
+        metrics.note(note);
+        logged.note(note);
+        traces?.note(note);
+      },
+    };
     const engine = new Engine({
       store,
       clock: this.clock,
@@ -83,17 +108,12 @@ class Run {
       limits: this.config.limits,
       serverId,
       peers: grpcPeers({ tls: this.config.tls !== undefined }),
-      telemetry: {
-        note(note) {
-          metrics.note(note);
-          logged.note(note);
-        },
-      },
+      telemetry,
     });
     await this.startEngine(engine);
     this.stopServing = (problem) => engine.fail(problem);
     const http = await this.serveHttp(engine, metrics.scrape);
-    const { advertised, address: grpc, local } = await this.serveGrpc(engine, store, version);
+    const { advertised, address: grpc, local } = await this.serveGrpc({ engine, store, version, telemetry });
     this.serveConsole({ local, version, serverId });
     engine.register({ address: advertised, version });
     this.log.event("info", "server.started", { serverId, grpc, http, etcd });
@@ -146,7 +166,7 @@ class Run {
     const server = await startHttpServer({
       ...address,
       tls: needsTls ? tls : undefined,
-      health: () => (this.fault === undefined ? engine.health() : { serving: false, problem: this.fault }),
+      health: () => this.health(engine),
       metrics,
       metricsContentType: METRICS_CONTENT_TYPE,
       rest: async (request, response) => {
@@ -158,11 +178,28 @@ class Run {
     return `${needsTls ? "https" : "http"}://${formatAddress({ ...address, port: server.port })}`;
   }
 
-  private async serveGrpc(
-    engine: Engine,
-    store: EtcdStore,
-    version: string,
-  ): Promise<{ advertised: string; address: string; local: GrpcServer["local"] }> {
+  private health(engine: Engine): ReturnType<Engine["health"]> {
+    return this.fault === undefined ? engine.health() : { serving: false, problem: this.fault };
+  }
+
+  private startTraces(identity: ServerIdentity): Traces | undefined {
+    const { otlp, traceRatio: ratio } = this.config;
+    if (otlp === undefined) return undefined;
+    const exporter = otlpSpans(otlp);
+    return this.parts.use(startTraces({ ...identity, exporter, ratio, wallMs: () => this.clock.wallMs() }));
+  }
+
+  private async serveGrpc({
+    engine,
+    store,
+    version,
+    telemetry,
+  }: {
+    engine: Engine;
+    store: EtcdStore;
+    version: string;
+    telemetry: Telemetry;
+  }): Promise<{ advertised: string; address: string; local: GrpcServer["local"] }> {
     const { grpcAddress: address, tls, insecure, limits, log } = { ...this.config, log: this.log };
     const { maxTtlMs } = limits;
     const eventLoop = this.parts.use(watchEventLoop());
@@ -175,9 +212,10 @@ class Run {
       self: () => self,
       eventLoopDelayMs: () => eventLoop.worstMs(),
     };
-    const server = await startGrpcServer({ engine, admin, address, tls, insecure, limits: { maxTtlMs }, log }).catch(
-      (error: Error) => refuse("--grpc-address", error),
-    );
+    const server = await startGrpcServer({
+      ...{ engine, admin, address, tls, insecure, log, telemetry },
+      limits: { maxTtlMs },
+    }).catch((error: Error) => refuse("--grpc-address", error));
     self.address = advertisedAddress(this.config, server.port);
     const departure = new Departure(engine, server, {
       delayMs: this.config.drainDelayMs,

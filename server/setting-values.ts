@@ -45,6 +45,33 @@ export function parseNames(text: string): ReadonlySet<string> {
   return new Set(names.filter((name) => name !== ""));
 }
 
+/** The URL of a collector, without a path's last slash. Empty: none. */
+export function parseUrl(text: string): string | undefined {
+  if (text === "") return undefined;
+  if (!/^https?:$/.test(URL.parse(text)?.protocol ?? "")) throw new Error(`"${text}" is no http:// or https:// URL`);
+  return text.replace(/\/+$/, "");
+}
+
+/** Headers as "name=value" with commas. Empty: none. */
+export function parseHeaders(text: string): Readonly<Record<string, string>> {
+  const parts = text.split(",").filter((part) => part.trim() !== "");
+  return Object.fromEntries(
+    parts.map((part) => {
+      const [, name, value] = /^\s*([!#$%&'*+.^_`|~\w-]+)=([\x20-\x7e]*)$/.exec(part) ?? [];
+      // The text may be a secret, so it is not said again.
+      if (name === undefined || value === undefined) throw new Error("write name=value, several with commas");
+      return [name.toLowerCase(), value.trim()];
+    }),
+  );
+}
+
+/** A share, 0 to 1. */
+export function parseRatio(text: string): number {
+  const ratio = Number(text);
+  if (text.trim() === "" || !(ratio >= 0 && ratio <= 1)) throw new Error(`"${text}" is not a number from 0 to 1`);
+  return ratio;
+}
+
 /** What keys begin with: ends with "/", so that no prefix is the beginning of another by chance. */
 export function parsePrefix(text: string): string {
   if (!text.endsWith("/") || !text.isWellFormed() || text.length > 200)

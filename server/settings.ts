@@ -96,6 +96,30 @@ export const settings = [
     fallback: "100",
     text: "how often one reentry_id may hold a lock at a time",
   },
+  {
+    name: "lock-classes",
+    value: "list",
+    fallback: "",
+    text: "classes that metrics tell locks apart by, as class=pattern with commas: orders=orders/*,jobs=nightly/*",
+  },
+  {
+    name: "otlp-endpoint",
+    value: "url",
+    text: "OpenTelemetry collector that metrics and traces are sent to, such as http://127.0.0.1:4318",
+  },
+  {
+    name: "otlp-headers",
+    value: "list",
+    text: "what that collector wants with each request, as name=value with commas",
+    environmentOnly: true,
+  },
+  { name: "otlp-interval", value: "duration", fallback: "15s", text: "how often metrics are sent there" },
+  {
+    name: "trace-ratio",
+    value: "n",
+    fallback: "0",
+    text: "share of acquires to trace, 0 to 1, that come without a trace of their own; those with one follow it",
+  },
   { name: "log-level", value: "level", fallback: "info", text: "debug, info, warn or error" },
   { name: "log-format", value: "format", fallback: "auto", text: "text, json, or auto: text on a terminal" },
 ] as const satisfies readonly Setting[];

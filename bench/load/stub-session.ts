@@ -180,4 +180,5 @@ const acquireCommand = (claimId: bigint, target: LockTarget | readonly LockTarge
   reentryId: "",
   purpose: "",
   value: nothing,
+  traceparent: "",
 });

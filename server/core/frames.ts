@@ -37,6 +37,8 @@ export interface Acquire {
   readonly reentryId: string;
   readonly purpose: string;
   readonly value: Uint8Array;
+  /** The caller's place in a trace, as W3C Trace Context writes it; well-formed. Absent: it has none. */
+  readonly traceparent?: string | undefined;
 }
 
 /** A command that has been validated at the edge: sizes, names and ranges are right. */
@@ -99,6 +101,8 @@ export interface GrantedLock {
 export interface PreviousHolder {
   readonly token: bigint;
   readonly end: HolderEnd;
+  /** When this server saw that it ends, or decided it. Monotonic milliseconds. */
+  readonly endedAtMs: number;
 }
 
 /** How a holder ended: `closed` by the end of its session other than by its TTL. */

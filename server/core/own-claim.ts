@@ -54,6 +54,10 @@ export class OwnClaim {
   toldPositionAtMs = 0;
   /** When it was asked for, for the time it took to be granted. */
   readonly askedAtMs: number;
+  /** When it was seen in the table; when it was asked for, until then. */
+  enteredAtMs: number;
+  /** Whether it stood behind somebody. */
+  waited = false;
   /** When it was granted, as this server saw it. Monotonic milliseconds. */
   grantedAtMs: number | undefined;
   /** The updates that are not answered yet, by the claim ids that they named, in order. */
@@ -78,6 +82,7 @@ export class OwnClaim {
     this.asked = asked;
     this.waitMs = request.waitMs;
     this.askedAtMs = nowMs;
+    this.enteredAtMs = nowMs;
     this.answersTo = request.claimId;
   }
 

@@ -26,7 +26,7 @@ export interface NotedSession {
 /** A claim as notes tell of it, likewise. */
 export interface NotedClaim {
   readonly id: bigint;
-  readonly request: Pick<Acquire, "locks" | "reentryId" | "purpose">;
+  readonly request: Pick<Acquire, "locks" | "reentryId" | "purpose" | "traceparent">;
 }
 
 interface ClaimNote {
@@ -51,7 +51,15 @@ export type SessionNote =
       readonly kind: "claim.granted";
       readonly token: bigint;
       readonly mode: string;
+      /** From the command to the grant. */
       readonly waitedMs: number;
+      /** From the command until its claim stood in the table: the way to etcd and back. */
+      readonly enteredMs: number;
+      /**
+       * From when the last holder in its way ended, as this server saw or decided it, to the grant. `undefined`: it
+       * waited for nobody, or this server does not know.
+       */
+      readonly handOffMs: number | undefined;
       readonly reentered: boolean;
     } & ClaimNote)
   | ({
@@ -92,8 +100,8 @@ export interface SessionHost {
   whenTable(revision: number, then: () => void): void;
   /** Acts on what a claim given up through this server has let in. */
   letIn(delta: TableDelta): void;
-  /** Remembers how a holder ended, for the next. */
-  holderEnded(claim: Claim, end: HolderEnd): void;
+  /** Remembers how a holder ended, for the next, and when that was seen or decided. */
+  holderEnded(claim: Claim, end: HolderEnd, endedAtMs: number): void;
   /** Who held a lock last before the grant with `token`; `undefined`: nobody whom this server saw. */
   previousHolder(lock: string, token: bigint): PreviousHolder | undefined;
   /** Sends over the session's stream, if it has one. */

@@ -27,6 +27,8 @@ export interface Ending {
   readonly isAsked: boolean;
   /** Who ended it, if an administrator whose reason is known. */
   readonly actor?: string | undefined;
+  /** When that was decided, in monotonic milliseconds. Absent: not here. */
+  readonly sinceMs?: number | undefined;
 }
 
 type Refusal = { readonly reason: Reason; readonly message: string; readonly lock: string };
@@ -380,9 +382,11 @@ export class Session {
       return;
     }
     own.seen = claim;
+    own.enteredAtMs = this.host.nowMs();
     if (own.leaving?.by === "server") this.expel(own);
     else if (own.mustHold && !claim.held) this.expelUnlessHeld(own);
     else if (own.leaving === undefined && !claim.held) {
+      own.waited = true;
       this.host.note({ kind: "claim.waiting", session: this, claim: own });
       this.announce(own, (seat) => seat.rankAtEntry - seat.queue.heldCount);
       this.lookForDeadlock(own);
@@ -415,11 +419,30 @@ export class Session {
     own.grantedAtMs = nowMs;
     const { token } = own.base?.seen ?? own.seen ?? NO_GRANT;
     const mode = own.request.locks[0]?.mode ?? "exclusive";
-    const waitedMs = nowMs - own.askedAtMs;
-    this.host.note({ kind: "claim.granted", session: this, claim: own, token, mode, waitedMs, reentered });
+    this.host.note({
+      kind: "claim.granted",
+      session: this,
+      claim: own,
+      token,
+      mode,
+      waitedMs: nowMs - own.askedAtMs,
+      enteredMs: reentered ? 0 : own.enteredAtMs - own.askedAtMs,
+      handOffMs: own.waited ? this.handOffMs(own, token, nowMs) : undefined,
+      reentered,
+    });
     if (this.stream === undefined) return;
     own.granted = true;
     this.sendGranted(own);
+  }
+
+  /** How long ago the last holder in the way of a claim ended. */
+  private handOffMs(own: OwnClaim, token: bigint, nowMs: number): number | undefined {
+    let last: number | undefined;
+    for (const { name } of own.request.locks) {
+      const endedAtMs = this.host.previousHolder(name, token)?.endedAtMs;
+      if (endedAtMs !== undefined && (last === undefined || endedAtMs > last)) last = endedAtMs;
+    }
+    return last === undefined ? undefined : Math.max(0, nowMs - last);
   }
 
   private sendGranted(own: OwnClaim): void {
@@ -484,7 +507,7 @@ export class Session {
     if (claim.stage !== "live" && claim.stage !== "given-up") return;
     this.host.submit(new ReleaseClaim(this, claim));
     // Early hand-off (DESIGN 4.9): what is let in is durable, in place, and behind nobody but this claim.
-    if (claim.held) this.host.holderEnded(claim, "released");
+    if (claim.held) this.host.holderEnded(claim, "released", this.host.nowMs());
     this.host.letIn(this.host.table.giveUp(claim));
   }
 
@@ -706,7 +729,7 @@ export class Session {
    */
   end(reason: Reason, message: string, isAsked = false): void {
     if (!this.isOpen) return;
-    this.ending = { reason, message, isAsked };
+    this.ending = { reason, message, isAsked, sinceMs: this.host.nowMs() };
     this.unsettled = [];
     this.host.submit(new EndSession(this));
   }

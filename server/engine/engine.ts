@@ -20,6 +20,7 @@ import { Barrier } from "./barrier.ts";
 import { Committer } from "./committer.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Deadlocks } from "./deadlocks.ts";
+import type { Distribution } from "./distribution.ts";
 import { Evacuation, type EvacuationHost } from "./evacuation.ts";
 import { fanOut } from "./fan-out.ts";
 import { History } from "./history.ts";
@@ -336,6 +337,11 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     };
   }
 
+  /** How long the claims took that were granted here in the last minute. */
+  recentAcquireTime(): Distribution {
+    return this.statistics.recentAcquireTime(60);
+  }
+
   // -- Opening and resuming --------------------------------------------------------------------------
 
   refusal(): { readonly reason: Reason; readonly message: string } | undefined {
@@ -416,8 +422,11 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
 
   /** Acts on what a step of the table changed: sessions first, since claims that ended with theirs are not told. */
   private act(delta: TableDelta): void {
-    for (const claim of delta.ended)
-      if (claim.held) this.holderEnded(claim, this.sessions.get(claim.sessionId)?.endOf(claim) ?? endSeenOf(claim));
+    for (const claim of delta.ended) {
+      if (!claim.held) continue;
+      const session = this.sessions.get(claim.sessionId);
+      this.holderEnded(claim, session?.endOf(claim) ?? endSeenOf(claim), session?.ending?.sinceMs ?? this.nowMs());
+    }
     for (const { id, now } of delta.sessions) this.sessionChanged(id, now);
     for (const claim of delta.ended) this.sessions.get(claim.sessionId)?.sawEnded(claim);
     for (const claim of delta.entered) this.sessions.get(claim.sessionId)?.saw(claim);
@@ -535,8 +544,8 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     this.tableBarrier.whenTable(revision, then);
   }
 
-  holderEnded(claim: Claim, end: HolderEnd): void {
-    this.previous.ended(claim, end);
+  holderEnded(claim: Claim, end: HolderEnd, endedAtMs: number): void {
+    this.previous.ended(claim, end, endedAtMs);
   }
 
   previousHolder(lock: string, token: bigint): PreviousHolder | undefined {

@@ -170,8 +170,10 @@ export class History implements Telemetry {
       case "server.registered":
         this.ofServer(note.again ? "the server is registered again: its key was gone" : "the server is registered");
         return;
+      case "heartbeat.late":
       case "store.committed":
       case "lease.renewed":
+      case "stream.cut-off":
         return;
       default:
         return note satisfies never;

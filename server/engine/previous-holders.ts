@@ -11,13 +11,14 @@ const MAX_LOCKS = 10_000;
 export class PreviousHolders {
   private readonly byLock = new Map<string, PreviousHolder>();
 
-  ended(claim: Claim, end: HolderEnd): void {
+  /** `endedAtMs`: when that was seen or decided. */
+  ended(claim: Claim, end: HolderEnd, endedAtMs: number): void {
     const { token } = claim;
     for (const lock of claim.lockNames) {
       // A claim given up early is seen to end once more, when the next one may have ended too.
       if ((this.byLock.get(lock)?.token ?? -1n) >= token) continue;
       this.byLock.delete(lock);
-      this.byLock.set(lock, { token, end });
+      this.byLock.set(lock, { token, end, endedAtMs });
     }
     for (const lock of this.byLock.keys()) {
       if (this.byLock.size <= MAX_LOCKS) break;

@@ -18,7 +18,12 @@ interface Renewal {
   inFlight: boolean;
   next: Proof | undefined;
   lastSeq: bigint;
+  /** When the last heartbeat came, or the first was expected from. Monotonic milliseconds. */
+  lastAtMs: number;
 }
+
+/** A heartbeat is late when it comes after so much of the TTL: it is asked for each third. */
+const LATE_AFTER = 0.5;
 
 /**
  * Renews leases for what proves their clients alive, and for nothing else: by a request sent after the proof
@@ -44,7 +49,12 @@ export class Renewals {
     const renewal = this.of(session);
     if (seq <= renewal.lastSeq) return `heartbeat.seq ${seq} is not larger than ${renewal.lastSeq}: count upwards`;
     renewal.lastSeq = seq;
-    this.renew(session, renewal, { atMs: this.host.nowMs(), seq });
+    const nowMs = this.host.nowMs();
+    const sinceMs = nowMs - renewal.lastAtMs;
+    if (sinceMs > session.record.ttlMs * LATE_AFTER)
+      this.telemetry.note({ kind: "heartbeat.late", session, sinceMs: Math.round(sinceMs) });
+    renewal.lastAtMs = nowMs;
+    this.renew(session, renewal, { atMs: nowMs, seq });
     return undefined;
   }
 
@@ -61,7 +71,8 @@ export class Renewals {
   private of(session: Session): Renewal {
     let renewal = this.renewals.get(session);
     if (renewal === undefined) {
-      renewal = { inFlight: false, next: undefined, lastSeq: -1n };
+      // A session that was just opened or taken over owes its first one from now on.
+      renewal = { inFlight: false, next: undefined, lastSeq: -1n, lastAtMs: this.host.nowMs() };
       this.renewals.set(session, renewal);
     }
     return renewal;

@@ -1,33 +1,11 @@
 import type { Clock } from "../ports/clock.ts";
 import type { EngineNote, Telemetry } from "../ports/telemetry.ts";
+import { BUCKETS, bucketOf, type Distribution, sumOf } from "./distribution.ts";
 
 /** How many seconds are remembered. */
 export const KEPT_SECONDS = 900;
 
 const SAMPLE_MS = 1_000;
-/** Each bucket's upper bound is larger than the one before by this factor, so that its middle is right within 2.5 %. */
-const GROWTH = 1.05;
-const PER_BUCKET = 1 / Math.log(GROWTH);
-/** The last bucket takes what is longer than about a day. */
-const BUCKETS = 520;
-
-/** How long things took, as counts in buckets: sparse, in growing order of bucket. */
-export interface Distribution {
-  readonly count: number;
-  readonly totalMs: number;
-  readonly maxMs: number;
-  /** Bucket i holds times above 1.05^(i-1) and up to 1.05^i microseconds; bucket 0 those up to 1 microsecond. */
-  readonly indexes: readonly number[];
-  readonly counts: readonly number[];
-}
-
-/** The bucket of a time. */
-export function bucketOf(ms: number): number {
-  const us = ms * 1_000;
-  // A hair above a bound is that bound, written in binary.
-  return us <= 1 ? 0 : Math.min(BUCKETS - 1, Math.ceil(Math.log(us) * PER_BUCKET - 1e-9));
-}
-
 /** What happened in one second, and what there was at its end. */
 export interface Sample {
   /** When the second ended, in milliseconds since 1970. */
@@ -113,6 +91,14 @@ export class Statistics implements Telemetry {
       default:
         return;
     }
+  }
+
+  /** How long the claims took that were granted in the last so many seconds, the current one left out. */
+  recentAcquireTime(seconds: number): Distribution {
+    const parts: Distribution[] = [];
+    for (let back = 1; back <= Math.min(seconds, this.taken, KEPT_SECONDS); back++)
+      parts.push((this.samples[(this.taken - back) % KEPT_SECONDS] as Sample).acquireTime);
+    return sumOf(parts);
   }
 
   /** Follows the samples, those first that are there. `ready` is called after each; never from within this call. */

@@ -37,6 +37,10 @@ export type EngineNote =
   | { readonly kind: "table.resynced"; readonly revision: number; readonly why: "gap" | "disagreement" }
   /** This server is told of to the others; again, after its key or lease was lost. */
   | { readonly kind: "server.registered"; readonly address: string; readonly again: boolean }
+  /** A client's heartbeat came after more than half of its TTL: it, or the network, is close to losing everything. */
+  | { readonly kind: "heartbeat.late"; readonly session: NotedSession; readonly sinceMs: number }
+  /** A stream was cut off because its client did not read: so many events were not sent. */
+  | { readonly kind: "stream.cut-off"; readonly droppedEvents: number }
   /** A lease was renewed, or not. */
   | { readonly kind: "lease.renewed"; readonly outcome: "renewed" | "gone" | "unavailable"; readonly tookMs: number }
   /** The event loop stood still: deadlines are judged only after the sockets have been read. */

@@ -92,7 +92,7 @@ describe("a server on an etcd that is there", () => {
       'holdfast_denials_total{reason="busy"} 1',
       'holdfast_sessions{of="server"} 1',
       'holdfast_claims{state="held"} 1',
-      "holdfast_acquire_seconds_count 1",
+      'holdfast_acquire_seconds_count{mode="exclusive",outcome="granted"} 1',
     ])
       expect(metrics).toContain(`${line}\n`);
   });

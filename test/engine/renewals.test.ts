@@ -45,6 +45,20 @@ describe("a renewal", () => {
     expect(bench.store.calls.renew).toBe(2);
   });
 
+  it("is told of as late when its heartbeat came after more than half of the TTL", () => {
+    const { bench, stream, renewed } = opened();
+    const late = () => bench.notes.flatMap((note) => (note.kind === "heartbeat.late" ? [note.sinceMs] : []));
+    bench.do(stream, heartbeat(1n));
+    renewed();
+    bench.clock.turn(5_000);
+    bench.do(stream, heartbeat(2n));
+    renewed();
+    expect(late()).toEqual([]);
+    bench.clock.turn(5_001);
+    bench.do(stream, heartbeat(3n));
+    expect(late()).toEqual([5_001]);
+  });
+
   it("that is not answered extends nothing, and the next heartbeat asks again", () => {
     const { bench, stream, renewed } = opened();
     bench.do(stream, heartbeat(1n));

@@ -59,6 +59,41 @@ describe("a session", () => {
   });
 });
 
+describe("a hand-off", () => {
+  const handOffs = (bench: EngineBench) =>
+    bench.notes.flatMap((note) => (note.kind === "claim.granted" ? [note.handOffMs] : []));
+
+  it("takes from the decision to end a session until the next holder has its lock", () => {
+    const bench = new EngineBench();
+    const holder = bench.open({ ttlMs: 10_000 });
+    const waiter = bench.open({ ttlMs: 60_000 });
+    bench.do(holder.stream, acquire(1n, exclusive("a")));
+    bench.do(waiter.stream, acquire(1n, exclusive("a")));
+    bench.store.held.add("commit");
+    bench.engine.disconnected(holder.stream, "broken");
+    bench.settle();
+    bench.clock.turn(30);
+    const end = bench.store.commits.shift();
+    end?.land();
+    end?.answer({ kind: "decided", revision: bench.store.revision, applied: [true] });
+    bench.settle();
+    expect(handOffs(bench)).toEqual([undefined, 30]);
+  });
+
+  it("takes no time when the holder releases here, and is none for who waited for nobody", () => {
+    const bench = new EngineBench();
+    const [holder, waiter] = [bench.open(), bench.open()];
+    bench.do(holder.stream, acquire(1n, exclusive("a")));
+    bench.do(waiter.stream, acquire(1n, exclusive("a")));
+    bench.clock.turn(500);
+    bench.do(holder.stream, { kind: "release", claimId: 1n });
+    bench.do(waiter.stream, { kind: "release", claimId: 1n });
+    bench.clock.turn(500);
+    bench.do(holder.stream, acquire(2n, exclusive("a")));
+    expect(handOffs(bench)).toEqual([undefined, 0, undefined]);
+  });
+});
+
 describe("a server that stops", () => {
   it("ends sessions with RELEASE, sends the others elsewhere, and says when etcd has confirmed", () => {
     const bench = new EngineBench();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { bucketOf, type Distribution, KEPT_SECONDS, Statistics } from "../../server/engine/statistics.ts";
+import { bucketOf, type Distribution } from "../../server/engine/distribution.ts";
+import { KEPT_SECONDS, Statistics } from "../../server/engine/statistics.ts";
 import { acquire } from "../core/session-bench.ts";
 import { exclusive } from "../support/key-history.ts";
 import { noted } from "../support/notes.ts";

@@ -48,9 +48,29 @@ describe("settings of a server", () => {
       drainDelayMs: 0,
       drainMs: 0,
       limits: { maxTtlMs: 600_000, maxClaimsPerSession: 1_000, maxWaitersPerLock: 10_000, maxReentryDepth: 100 },
+      lockClasses: [],
+      otlp: undefined,
+      traceRatio: 0,
       logLevel: "info",
       logFormat: "auto",
     });
+  });
+
+  it("send metrics and traces to a collector, with what it wants to be told", () => {
+    const flags: Flags = { "otlp-endpoint": "http://collector:4318/", "otlp-interval": "5s", "trace-ratio": "0.25" };
+    const config = readConfig(flags, { HOLDFAST_OTLP_HEADERS: "Authorization=Bearer a=b, x-team=locks" });
+    expect(config).toMatchObject({
+      otlp: {
+        endpoint: "http://collector:4318",
+        intervalMs: 5_000,
+        headers: { authorization: "Bearer a=b", "x-team": "locks" },
+      },
+      traceRatio: 0.25,
+    });
+    expect(complaint({ "otlp-endpoint": "collector:4318" })).toContain("no http:// or https:// URL");
+    expect(complaint({ "trace-ratio": "1" })).toBe("--trace-ratio: means nothing without --otlp-endpoint");
+    const secret = complaint(flags, { HOLDFAST_OTLP_HEADERS: "s3cret" });
+    expect(secret).toBe("HOLDFAST_OTLP_HEADERS: write name=value, several with commas");
   });
 
   it("are taken from the flag, else from the environment, else from the default", () => {

@@ -1,8 +1,8 @@
-import { status } from "@grpc/grpc-js";
+import { Metadata, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Command } from "../../server/core/frames.ts";
 import type { SessionCommand } from "../../server/gen/holdfast/v1/lock_service.ts";
-import { acquire, detailsOf, heartbeat, open, release, TestServer } from "./harness.ts";
+import { acquire, detailsOf, heartbeat, open, release, TestServer, TestSession } from "./harness.ts";
 
 let server: TestServer;
 
@@ -228,5 +228,35 @@ describe("other commands", () => {
     const before = server.engine.commands.length;
     await refusal(open(), undefined, release(1n));
     expect(server.engine.commands.slice(before)).toMatchObject([{ kind: "open" }]);
+  });
+});
+
+describe("a place in a trace", () => {
+  const [mine, calls] = ["ab", "cd"].map((byte) => `00-${byte.repeat(16)}-${byte.repeat(8)}-01`) as [string, string];
+
+  /** What the engine is given of it, for an acquire with the first and a call with the second. */
+  async function taken(traceparent: string, ofCall?: string): Promise<unknown> {
+    const before = server.engine.commands.length;
+    const metadata = new Metadata();
+    if (ofCall !== undefined) metadata.set("traceparent", ofCall);
+    const session = new TestSession(server.client.session(metadata));
+    session.send(open(), acquire({ claimId: 1n, locks: locks("a"), traceparent }));
+    const given = await server.engine.called("command", before + 2);
+    session.call.cancel();
+    return (given[before + 1]!.command as { traceparent?: string }).traceparent;
+  }
+
+  it("is the acquire's own, else that of its call", async () => {
+    expect(await taken(mine)).toBe(mine);
+    expect(await taken(mine, calls)).toBe(mine);
+    expect(await taken("", calls)).toBe(calls);
+    expect(await taken("")).toBeUndefined();
+  });
+
+  it("is no reason to refuse anything when it is broken", async () => {
+    for (const broken of ["x", mine.toUpperCase(), `ff${mine.slice(2)}`, mine.replace(/ab/g, "00"), "0".repeat(4_000)])
+      expect(await taken(broken, calls)).toBe(calls);
+    expect(await taken("", "broken")).toBeUndefined();
+    expect(await taken(`01${mine.slice(2)}-more`)).toBe(`01${mine.slice(2)}-more`);
   });
 });

@@ -25,6 +25,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from "../../server/gen/holdfast/v1/lock_service.ts";
+import type { EngineNote } from "../../server/ports/telemetry.ts";
 import { fakeAdmin } from "../support/fake-admin.ts";
 import { FakeEngine } from "../support/fake-engine.ts";
 
@@ -33,12 +34,14 @@ export class TestServer implements AsyncDisposable {
   readonly engine: FakeEngine;
   readonly server: GrpcServer;
   readonly client: LockServiceClient;
+  readonly noted: readonly EngineNote[];
   readonly logged: { level: string; name: string; fields: Readonly<Record<string, string | number>> }[];
   readonly #clients: { close(): void }[] = [];
 
-  private constructor(engine: FakeEngine, server: GrpcServer, logged: TestServer["logged"]) {
+  private constructor(engine: FakeEngine, server: GrpcServer, { noted, logged }: Pick<TestServer, "noted" | "logged">) {
     this.engine = engine;
     this.server = server;
+    this.noted = noted;
     this.logged = logged;
     this.client = this.connect();
   }
@@ -46,14 +49,16 @@ export class TestServer implements AsyncDisposable {
   static async start(limits: Partial<GrpcLimits> = {}): Promise<TestServer> {
     const engine = new FakeEngine();
     const logged: TestServer["logged"] = [];
+    const noted: EngineNote[] = [];
     const server = await startGrpcServer({
       engine,
       admin: fakeAdmin(),
       address: { host: "127.0.0.1", port: 0 },
       limits,
+      telemetry: { note: (note) => noted.push(note) },
       log: { event: (level, name, fields = {}) => logged.push({ level, name, fields }) },
     });
-    return new TestServer(engine, server, logged);
+    return new TestServer(engine, server, { noted, logged });
   }
 
   get address(): string {

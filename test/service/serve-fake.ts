@@ -9,6 +9,7 @@ const server = await startGrpcServer({
   engine: new FakeEngine(),
   admin: fakeAdmin(),
   address: { host: "127.0.0.1", port: 0 },
+  telemetry: { note: () => undefined },
   log: { event: (level, event, fields) => say({ level, event, ...fields }) },
 });
 say({ port: server.port });

@@ -24,6 +24,7 @@ const startServer = (options: Partial<GrpcServerOptions>) =>
     admin: fakeAdmin(),
     address: loopback,
     log: { event: () => undefined },
+    telemetry: { note: () => undefined },
     ...options,
   });
 

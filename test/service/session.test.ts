@@ -47,7 +47,7 @@ describe("events", () => {
       {
         kind: "granted",
         claimId: 1n,
-        locks: [{ name: "a", token: 2n ** 53n + 1n, previous: { token: 8n, end: "expired" } }],
+        locks: [{ name: "a", token: 2n ** 53n + 1n, previous: { token: 8n, end: "expired", endedAtMs: 1 } }],
       },
       { kind: "denied", claimId: 2n, reason: "busy", message: "taken", lock: "b", holders, holderCount: 2 },
       { kind: "released", claimId: 3n },

@@ -107,6 +107,7 @@ describe("a client that does not read", () => {
     expect(sent * 10 * KIB).toBeLessThan(LIMIT_BYTES + TAKEN_BYTES);
     expect(server.engine.of("disconnected")).toMatchObject([{ how: "broken", stream }]);
     expect(server.logged).toMatchObject([{ level: "warn", name: "stream.cut_off" }]);
+    expect(server.noted).toEqual([{ kind: "stream.cut-off", droppedEvents: expect.any(Number) }]);
     session.call.resume();
     const ending = await session.ending;
     expect(ending.code).toBe(status.RESOURCE_EXHAUSTED);

@@ -6,6 +6,9 @@ import { session as sessionValue } from "./store-calls.ts";
 export interface NotedFields {
   readonly locks?: readonly string[];
   readonly waitedMs?: number;
+  readonly enteredMs?: number;
+  readonly handOffMs?: number;
+  readonly traceparent?: string;
   readonly heldMs?: number;
   readonly message?: string;
   readonly sessionId?: string;
@@ -18,9 +21,9 @@ const value = sessionValue();
 if (value.kind !== "session") throw new Error("it is no session");
 const { record } = value;
 
-const about = ({ locks = ["a"], sessionId = "session1", purpose = "" }: NotedFields) => ({
+const about = ({ locks = ["a"], sessionId = "session1", purpose = "", traceparent }: NotedFields) => ({
   session: { id: sessionId, record } satisfies NotedSession,
-  claim: { id: 1n, request: { locks: locks.map(exclusive), reentryId: "", purpose } } satisfies NotedClaim,
+  claim: { id: 1n, request: { locks: locks.map(exclusive), reentryId: "", purpose, traceparent } } satisfies NotedClaim,
 });
 
 /** Notes as the engine tells them. */
@@ -31,6 +34,8 @@ export const noted = {
     token: 7n,
     mode: "exclusive",
     waitedMs: fields.waitedMs ?? 0,
+    enteredMs: fields.enteredMs ?? 0,
+    handOffMs: fields.handOffMs,
     reentered: false,
   }),
   denied: (reason: NoteOf<"claim.denied">["reason"], fields: NotedFields = {}): NoteOf<"claim.denied"> => ({

@@ -133,9 +133,11 @@ class SessionClient implements Client {
   readonly #runtime: SessionRuntime;
   readonly #reads: LockReads;
   readonly #threads = new ThreadsOfControl();
+  readonly #traceparent: Settings["traceparent"];
 
   constructor(settings: Settings) {
     this.#runtime = new SessionRuntime(settings);
+    this.#traceparent = settings.traceparent;
     this.#reads = new LockReads(settings, () => this.#runtime.addresses);
   }
 
@@ -156,7 +158,8 @@ class SessionClient implements Client {
   async #claim(request: ClaimRequest, { signal, onWaiting }: AcquireOptions): Promise<HeldLock> {
     if (signal?.aborted) throw new HoldfastError("aborted", "the signal was aborted before", { cause: signal.reason });
     const about = { locks: request.locks, onWaiting };
-    const claim = this.#runtime.acquire(request, (claimId) => new LockClaim(this.#runtime, claimId, about));
+    const traced = this.#traceparent === undefined ? request : { ...request, traceparent: this.#traceparent() };
+    const claim = this.#runtime.acquire(traced, (claimId) => new LockClaim(this.#runtime, claimId, about));
     if (signal === undefined) return claim.whenGranted;
     const cancel = () => claim.cancel(signal.reason);
     signal.addEventListener("abort", cancel);

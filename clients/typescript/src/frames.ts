@@ -59,6 +59,8 @@ export interface ClaimRequest {
   readonly reentryId: string;
   readonly purpose: string;
   readonly value: Uint8Array;
+  /** Its place in a trace. Absent: it has none. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface Acquire extends ClaimRequest {

@@ -57,6 +57,12 @@ export interface ConnectOptions {
    * locks go at the TTL instead of at once.
    */
   readonly closeTimeoutMs?: number;
+  /**
+   * Asked at each acquire for the caller's place in a trace, as W3C Trace Context writes it; the server's spans are then
+   * part of that trace. With OpenTelemetry: `() => { const to = {}; propagation.inject(context.active(), to);
+   * return to.traceparent; }`. Default: none. It must not throw.
+   */
+  readonly traceparent?: () => string | undefined;
 }
 
 /** Options with nothing left open. */
@@ -71,6 +77,7 @@ export interface Settings {
   readonly connectTimeoutMs: number;
   readonly callTimeoutMs: number;
   readonly closeTimeoutMs: number;
+  readonly traceparent: (() => string | undefined) | undefined;
 }
 
 /** Fills in the defaults. Throws `HoldfastError` with reason `invalid`, naming the option that is wrong. */
@@ -90,6 +97,7 @@ export function settingsFrom(addresses: string | readonly string[], options: Con
     connectTimeoutMs: milliseconds("connectTimeoutMs", options.connectTimeoutMs ?? 10_000, 100),
     callTimeoutMs: milliseconds("callTimeoutMs", options.callTimeoutMs ?? 5000, 100),
     closeTimeoutMs: milliseconds("closeTimeoutMs", options.closeTimeoutMs ?? 2000, 0),
+    traceparent: options.traceparent,
   };
 }
 

@@ -49,6 +49,7 @@ export function toWire(command: Command): SessionCommand {
             reentryId: command.reentryId,
             purpose: command.purpose,
             value: asBuffer(command.value),
+            traceparent: command.traceparent ?? "",
           },
         },
       };

@@ -1,8 +1,9 @@
 import type { ServerRecord, SessionRecord } from "../../core/records.ts";
 import type { WaitGraphView } from "../../core/wait-view.ts";
 import type { EngineState, SessionView } from "../../engine/admin-engine.ts";
+import type { Distribution } from "../../engine/distribution.ts";
 import type { HistoryEvent, HistoryKind } from "../../engine/history.ts";
-import type { Distribution, Sample } from "../../engine/statistics.ts";
+import type { Sample } from "../../engine/statistics.ts";
 import {
   type Event,
   EventKind,

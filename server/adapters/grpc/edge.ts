@@ -1,6 +1,7 @@
 import type { ServerRecord } from "../../core/records.ts";
 import type { AdminEngine } from "../../engine/admin-engine.ts";
 import type { LockEngine } from "../../engine/lock-engine.ts";
+import type { Telemetry } from "../../ports/telemetry.ts";
 import type { Access } from "./access.ts";
 import type { GrpcLimits } from "./limits.ts";
 import type { OpenCalls } from "./open-calls.ts";
@@ -33,6 +34,7 @@ export interface Edge {
   readonly admin: AdminEdge;
   readonly limits: GrpcLimits;
   readonly log: EdgeLog;
+  readonly telemetry: Telemetry;
   readonly turn: Turn;
   readonly pings: Pings;
   readonly calls: OpenCalls;

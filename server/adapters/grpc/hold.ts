@@ -32,7 +32,7 @@ class HoldCall extends StreamCall<EncodedHold> {
     const { message } = request;
     const description = readDescription(message, this.edge.limits.maxTtlMs, "");
     if (typeof description === "string") return this.#reject(description);
-    const claim = readAcquire({ ...message, claimId: CLAIM_ID, reentryId: "" }, "");
+    const claim = readAcquire({ ...message, claimId: CLAIM_ID, reentryId: "", traceparent: "" }, "", this.traceparent);
     if (claim.kind === "refused") return this.#endWith({ ...claim, kind: "denied", holders: [], holderCount: 0 });
     if (claim.locks.length === 1) this.#lock = claim.locks[0]!.name;
     super.start();

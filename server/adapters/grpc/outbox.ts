@@ -22,8 +22,8 @@ export interface OutboxOptions {
   readonly turn: Turn;
   readonly limitBytes: number;
   readonly lingerMs: number;
-  /** Told once, at the end of a turn, that the reader is too slow: everything not yet sent is dropped. */
-  readonly overflowed: () => void;
+  /** Told once, at the end of a turn, that the reader is too slow: so many events that were not sent are dropped. */
+  readonly overflowed: (events: number) => void;
 }
 
 /**
@@ -105,9 +105,10 @@ export class Outbox {
   flush(): void {
     this.#asked = false;
     if (this.#state === "overflowed") {
+      const events = this.#waiting.length - this.#sent;
       this.#drop();
       this.#state = "ended";
-      this.#options.overflowed();
+      this.#options.overflowed(events);
     }
     if (this.#state === "ended") return;
     while (this.#sent < this.#waiting.length && this.#inFlightBytes < WINDOW_BYTES) this.#sendFrame();

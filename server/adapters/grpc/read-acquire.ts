@@ -4,6 +4,7 @@ import type { Mode } from "../../core/records.ts";
 import type { Duration } from "../../gen/google/protobuf/duration.ts";
 import { type LockSpec as WireLockSpec, Mode as WireMode } from "../../gen/holdfast/v1/lock_service.ts";
 import { readDuration } from "./duration.ts";
+import { readTraceparent } from "./trace-parent.ts";
 
 const MAX_LOCKS = 16;
 const MAX_REENTRY_ID_BYTES = 128;
@@ -19,6 +20,7 @@ export interface WireClaim {
   readonly reentryId: string;
   readonly purpose: string;
   readonly value: Uint8Array;
+  readonly traceparent: string;
 }
 
 type Refused = Extract<Command, { kind: "refused" }>;
@@ -31,9 +33,10 @@ interface Problem {
 
 /**
  * A claim that may be asked for, or its refusal with the name of the field: `path` is what goes before that.
- * Whatever is wrong here is about this one claim and leaves the session alone.
+ * Whatever is wrong here is about this one claim and leaves the session alone. `inherited` is the call's own
+ * `traceparent`, for a claim that brings none.
  */
-export function readAcquire(claim: WireClaim, path: string): Acquire | Refused {
+export function readAcquire(claim: WireClaim, path: string, inherited: string | undefined): Acquire | Refused {
   const { claimId, reentryId, purpose, value } = claim;
   const locks = readLocks(claim.locks);
   if ("problem" in locks) return refusal(claimId, path, locks);
@@ -41,7 +44,8 @@ export function readAcquire(claim: WireClaim, path: string): Acquire | Refused {
   if (typeof waitMs === "object") return refusal(claimId, path, waitMs);
   const text = textProblem(claim);
   if (text !== undefined) return refusal(claimId, path, text);
-  return { kind: "acquire", claimId, locks, waitMs, reentryId, purpose, value };
+  const traceparent = readTraceparent(claim.traceparent) ?? inherited;
+  return { kind: "acquire", claimId, locks, waitMs, reentryId, purpose, value, traceparent };
 }
 
 function refusal(claimId: bigint, path: string, { problem, lock }: Problem): Refused {

@@ -5,13 +5,18 @@ import { readOpen } from "./read-open.ts";
 
 /**
  * A command as the decisions know it, every field of it checked; or, if the stream cannot go on after it, what is
- * wrong in words that name the field. What is wrong with one acquire alone becomes a `refused`.
+ * wrong in words that name the field. What is wrong with one acquire alone becomes a `refused`. `traceparent` is the
+ * call's own.
  */
-export function readCommand({ command }: SessionCommand, maxTtlMs: number): Command | string {
+export function readCommand(
+  { command }: SessionCommand,
+  maxTtlMs: number,
+  traceparent: string | undefined,
+): Command | string {
   switch (command?.$case) {
     case "acquire":
       if (command.value.claimId === 0n) return "acquire.claim_id is zero: count claims from 1";
-      return readAcquire(command.value, "acquire.");
+      return readAcquire(command.value, "acquire.", traceparent);
     case "release":
       return { kind: "release", claimId: command.value.claimId };
     case "heartbeat":

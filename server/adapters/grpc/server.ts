@@ -1,6 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { LockEngine } from "../../engine/lock-engine.ts";
 import type { StoreStatus } from "../../ports/store-status.ts";
+import type { Telemetry } from "../../ports/telemetry.ts";
 import { Access } from "./access.ts";
 import type { AdminEdge, Edge, EdgeLog } from "./edge.ts";
 import { Health } from "./health.ts";
@@ -32,6 +33,7 @@ export interface GrpcServerOptions {
   /** What is left out has its default. */
   readonly limits?: Partial<GrpcLimits>;
   readonly log: EdgeLog;
+  readonly telemetry: Telemetry;
 }
 
 export interface GrpcServer {
@@ -60,10 +62,11 @@ const FAREWELL_MS = 500;
  */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   refuseExposed(options);
-  const { engine, log, address } = options;
+  const { engine, log, telemetry, address } = options;
   const limits = { ...defaultGrpcLimits, ...options.limits };
   const admin = adminEdge(options.admin);
-  const edge = { engine, admin, limits, log, turn: new Turn(), pings: new Pings(engine), calls: new OpenCalls() };
+  const shared = { turn: new Turn(), pings: new Pings(engine), calls: new OpenCalls() };
+  const edge = { engine, admin, limits, log, telemetry, ...shared };
   const health = new Health(engine);
   const server = new Server({
     "grpc.max_receive_message_length": limits.maxMessageBytes,

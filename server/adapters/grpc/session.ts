@@ -73,7 +73,7 @@ class SessionCall extends StreamCall<EncodedSession> {
     if ("problem" in frame) return this.refuse("invalid", frame.problem);
     for (const wire of frame.message.commands) {
       if (this.phase === "refused" || this.phase === "over") return;
-      const command = readCommand(wire, this.edge.limits.maxTtlMs);
+      const command = readCommand(wire, this.edge.limits.maxTtlMs, this.traceparent);
       if (typeof command === "string") return this.refuse("invalid", command);
       if (this.phase === "new") this.#began(command);
       this.apply(command);

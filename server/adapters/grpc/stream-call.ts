@@ -7,6 +7,7 @@ import { type Failure, failure } from "./failure.ts";
 import { http2StreamOf } from "./http2-stream.ts";
 import type { OpenCall } from "./open-calls.ts";
 import { type EncodedCall, Outbox } from "./outbox.ts";
+import { traceparentOf } from "./trace-parent.ts";
 
 /**
  * A call that has a session behind it: `Session` or `Hold`. It stands between grpc-js and the engine and lets
@@ -25,6 +26,8 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
   readonly peer: string;
   readonly identity = "";
   readonly connection: Http2Session | undefined;
+  /** Of the call, for claims that bring none of their own. */
+  protected readonly traceparent: string | undefined;
   protected readonly edge: Edge;
   protected readonly call: Call;
   readonly #outbox: Outbox;
@@ -33,11 +36,17 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
 
   constructor(edge: Edge, call: Call) {
     this.peer = call.getPeer();
+    this.traceparent = traceparentOf(call.metadata);
     this.connection = http2StreamOf(call).session;
     this.edge = edge;
     this.call = call;
     const { outboxBytes: limitBytes, lingerMs } = edge.limits;
-    this.#outbox = new Outbox(call, { turn: edge.turn, limitBytes, lingerMs, overflowed: () => this.#tooSlow() });
+    this.#outbox = new Outbox(call, {
+      turn: edge.turn,
+      limitBytes,
+      lingerMs,
+      overflowed: (events) => this.#tooSlow(events),
+    });
   }
 
   abstract send(event: SessionEvent): void;
@@ -126,11 +135,12 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
     if (known) this.tellEngine("broken");
   }
 
-  #tooSlow(): void {
+  #tooSlow(droppedEvents: number): void {
     const known = this.#phase !== "over";
     this.retire();
     this.#outbox.cutOff(failure("client-too-slow", "the client left too many events unread: read on, and open again"));
-    this.edge.log.event("warn", "stream.cut_off", { peer: this.peer, reason: "client-too-slow" });
+    this.edge.log.event("warn", "stream.cut_off", { peer: this.peer, reason: "client-too-slow", droppedEvents });
+    this.edge.telemetry.note({ kind: "stream.cut-off", droppedEvents });
     if (known) this.tellEngine("broken");
   }
 

@@ -35,7 +35,9 @@ function fieldsOf(note: EngineNote): LogFields {
   const { session, claim, ...fields } = told as typeof told & Partial<Extract<EngineNote, { kind: "claim.granted" }>>;
   if (session === undefined) return fields as LogFields;
   const about = claim && { lock: claim.request.locks.map(({ name }) => name).join(" "), claim: claim.id };
-  return { ...about, session: session.id, ...(fields as LogFields) };
+  // Of a traced acquire: where the rest of its story is.
+  const trace = claim?.request.traceparent?.slice(3, 35);
+  return { ...about, session: session.id, trace, ...(fields as LogFields) };
 }
 
 function levelOf(note: EngineNote): LogLevel {
@@ -56,6 +58,11 @@ function levelOf(note: EngineNote): LogLevel {
     case "claim.forced":
     case "session.forced":
       return "warn";
+    case "heartbeat.late":
+      return "warn";
+    case "stream.cut-off":
+      // The stream itself tells it, with its peer.
+      return "debug";
     case "store.committed":
       return note.outcome === "decided" ? "debug" : "warn";
     case "lease.renewed":

@@ -1,12 +1,15 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { Attributes, Meter } from "@opentelemetry/api";
+import type { Attributes, Counter, Histogram, Meter, ObservableResult } from "@opentelemetry/api";
 import { PrometheusExporter, PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
-import { resourceFromAttributes } from "@opentelemetry/resources";
-import { MeterProvider } from "@opentelemetry/sdk-metrics";
+import { MeterProvider, type MetricReader } from "@opentelemetry/sdk-metrics";
+import type { LockSpec } from "../../core/frames.ts";
+import { type Distribution, quantileMs } from "../../engine/distribution.ts";
 import type { EngineNote, Telemetry } from "../../ports/telemetry.ts";
+import { type MetricEntry, type MetricName, metricList } from "./metric-list.ts";
+import { resourceOf, type ServerIdentity, shutDown } from "./resource.ts";
 
 /** What a server has at a moment. */
-export interface Counts {
+export interface Readings {
   readonly locks: number;
   /** Claims that are held, and that wait. */
   readonly held: number;
@@ -14,12 +17,20 @@ export interface Counts {
   /** Sessions of the whole service, and those that this server has. */
   readonly sessions: number;
   readonly ownSessions: number;
+  /** etcd's revision that the table has reached, and for how long a later one is known to exist. */
+  readonly revision: number;
+  readonly lagMs: number;
+  readonly serving: boolean;
+  /** How long the claims granted in the last minute took. */
+  readonly recentAcquireTime: Distribution;
 }
 
-export interface MetricsOptions {
-  readonly version: string;
-  readonly serverId: string;
-  readonly counts: () => Counts;
+export interface MetricsOptions extends ServerIdentity {
+  readonly readings: () => Readings;
+  /** The class of a lock, for labels; `undefined` of every one: they have no such label. */
+  readonly classOf: (lock: string) => string | undefined;
+  /** Where else they go, besides `scrape`. */
+  readonly readers?: readonly MetricReader[];
 }
 
 /** Counts and times what the engine tells. No label carries a lock's name, an id or a text of a client's. */
@@ -31,98 +42,135 @@ export interface Metrics extends Telemetry, AsyncDisposable {
 /** The content type of what `scrape` gives. */
 export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const secondsBuckets = [
+  ...[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
+  ...[1, 2.5, 5, 10, 30, 60, 300, 1800],
+];
 const countBuckets = [1, 2, 5, 10, 20, 50, 100, 120];
 
 export function startMetrics(options: MetricsOptions): Metrics {
   const reader = new PrometheusExporter({ preventServerStart: true });
   const serializer = new PrometheusSerializer("holdfast", false, undefined, false, true);
-  const resource = resourceFromAttributes({
-    "service.name": "holdfast",
-    "service.version": options.version,
-    "service.instance.id": options.serverId,
-  });
-  const provider = new MeterProvider({ resource, readers: [reader] });
-  const meter = provider.getMeter("holdfast");
-  const note = recorder(meter);
-  observeCounts(meter, options.counts);
-  const stopMeasuring = observeEventLoop(meter);
+  const provider = new MeterProvider({ resource: resourceOf(options), readers: [reader, ...(options.readers ?? [])] });
+  const instruments = new Instruments(provider.getMeter("holdfast"));
+  observeReadings(instruments, options.readings);
+  const stopMeasuring = observeEventLoop(instruments);
   return {
-    note,
+    note: recorder(instruments, options.classOf),
     async scrape() {
       const { resourceMetrics } = await reader.collect();
       return serializer.serialize(resourceMetrics);
     },
     async [Symbol.asyncDispose]() {
       stopMeasuring();
-      await provider.shutdown();
+      await shutDown(provider);
     },
   };
 }
 
-function recorder(meter: Meter): (note: EngineNote) => void {
-  const counter = (name: string, description: string) => meter.createCounter(name, { description });
-  const seconds = (name: string, description: string) =>
-    meter.createHistogram(name, { description, unit: "s", advice: { explicitBucketBoundaries: secondsBuckets } });
+/** Makes the instruments of the list, each by its name. */
+class Instruments {
+  readonly #meter: Meter;
 
-  const grants = counter("grants", "Claims granted, by mode");
-  const denials = counter("denials", "Claims denied, by reason");
-  const losses = counter("losses", "Held claims that ended without their client asking, by reason");
-  const releases = counter("releases", "Claims given up by their clients");
-  const forced = counter("forced", "Claims and sessions ended by an administrator through this server");
-  const deadlocks = counter("deadlocks", "Circles of threads of control that were found");
-  const acquireTime = seconds("acquire_seconds", "From the command to the grant");
-  const opened = counter("sessions_opened", "Sessions opened here, new or resumed");
-  const ended = counter("sessions_ended", "Sessions that ended here, by reason");
-  const commitTime = seconds("commit_seconds", "From sending a transaction to its outcome");
-  const commitSize = meter.createHistogram("commit_operations", {
-    description: "Operations in a transaction",
-    advice: { explicitBucketBoundaries: countBuckets },
-  });
-  const renewals = counter("lease_renewals", "Renewals of leases, by outcome");
-  const renewalTime = seconds("lease_renewal_seconds", "From sending a renewal to its outcome");
-  const registrations = counter(
-    "registrations",
-    "Times this server made itself known to the others; again: after it was forgotten",
-  );
-  const resyncs = counter("table_resyncs", "Times the table was read anew, by why");
-  const pauses = seconds("engine_pause_seconds", "Times the event loop stood still for too long to judge deadlines");
-  const failures = counter("engine_failures", "Times the server stopped serving for good");
+  constructor(meter: Meter) {
+    this.#meter = meter;
+  }
+
+  counter(name: NameOf<"counter">): Counter {
+    return this.#meter.createCounter(name, optionsOf(name));
+  }
+
+  histogram(name: NameOf<"histogram">): Histogram {
+    const options = optionsOf(name);
+    const explicitBucketBoundaries = options.unit === "s" ? secondsBuckets : countBuckets;
+    return this.#meter.createHistogram(name, { ...options, advice: { explicitBucketBoundaries } });
+  }
+
+  gauge(name: NameOf<"gauge">, observe: (result: ObservableResult) => void): void {
+    this.#meter.createObservableGauge(name, optionsOf(name)).addCallback(observe);
+  }
+}
+
+type NameOf<Kind extends MetricEntry["kind"]> = Extract<(typeof metricList)[number], { kind: Kind }>["name"];
+
+function optionsOf(name: MetricName): { description: string; unit?: string } {
+  const entry: MetricEntry = metricList.find((one) => one.name === name)!;
+  return { description: entry.text, ...(entry.unit === undefined ? {} : { unit: entry.unit }) };
+}
+
+function recorder(instruments: Instruments, classOf: MetricsOptions["classOf"]): (note: EngineNote) => void {
+  const [grants, denials] = [instruments.counter("grants"), instruments.counter("denials")];
+  const [releases, losses] = [instruments.counter("releases"), instruments.counter("losses")];
+  const [forced, deadlocks] = [instruments.counter("forced"), instruments.counter("deadlocks")];
+  const [opened, ended] = [instruments.counter("sessions_opened"), instruments.counter("sessions_ended")];
+  const lateHeartbeats = instruments.counter("heartbeats_late");
+  const [cutOff, dropped] = [instruments.counter("streams_cut_off"), instruments.counter("events_dropped")];
+  const [renewals, resyncs] = [instruments.counter("lease_renewals"), instruments.counter("table_resyncs")];
+  const [failures, registrations] = [instruments.counter("engine_failures"), instruments.counter("registrations")];
+  const acquireTime = instruments.histogram("acquire_seconds");
+  const enterTime = instruments.histogram("enter_seconds");
+  const handOffTime = instruments.histogram("hand_off_seconds");
+  const holdTime = instruments.histogram("hold_seconds");
+  const commitTime = instruments.histogram("commit_seconds");
+  const commitSize = instruments.histogram("commit_operations");
+  const renewalTime = instruments.histogram("lease_renewal_seconds");
+  const pauses = instruments.histogram("engine_pause_seconds");
+  const labels = new Labels(classOf);
+
+  const held = (locks: readonly LockSpec[], heldMs: number | undefined) => {
+    if (heldMs !== undefined) holdTime.record(heldMs / 1_000, labels.of(locks, "mode"));
+  };
 
   return (note) => {
     switch (note.kind) {
-      case "claim.granted":
-        grants.add(1, { mode: note.mode });
-        if (!note.reentered) acquireTime.record(note.waitedMs / 1_000);
-        return;
-      case "claim.denied":
-        return denials.add(1, { reason: note.reason });
       case "claim.waiting":
         return;
       case "claim.forced":
         return forced.add(1, { what: "claim" });
       case "session.forced":
         return forced.add(1, { what: "session" });
+      case "claim.granted": {
+        const { locks } = note.claim.request;
+        grants.add(1, labels.of(locks, "mode"));
+        if (note.reentered) return;
+        acquireTime.record(note.waitedMs / 1_000, labels.of(locks, "outcome", "granted"));
+        enterTime.record(note.enteredMs / 1_000);
+        if (note.handOffMs !== undefined) handOffTime.record(note.handOffMs / 1_000);
+        return;
+      }
+      case "claim.denied": {
+        const { locks } = note.claim.request;
+        denials.add(1, labels.of(locks, "reason", note.reason));
+        acquireTime.record(note.waitedMs / 1_000, labels.of(locks, "outcome", note.reason));
+        return;
+      }
+      case "claim.lost":
+        losses.add(1, labels.of(note.claim.request.locks, "reason", note.reason));
+        return held(note.claim.request.locks, note.heldMs);
+      case "claim.released":
+        releases.add(1);
+        return held(note.claim.request.locks, note.heldMs);
       case "deadlock.found":
         return deadlocks.add(1);
-      case "claim.lost":
-        return losses.add(1, { reason: note.reason });
-      case "claim.released":
-        return releases.add(1);
       case "session.opened":
         return opened.add(1, { resumed: String(note.resumed) });
       case "session.ended":
         return ended.add(1, { reason: note.reason });
+      case "heartbeat.late":
+        return lateHeartbeats.add(1);
+      case "stream.cut-off":
+        cutOff.add(1);
+        return dropped.add(note.droppedEvents);
       case "store.committed":
         commitTime.record(note.tookMs / 1_000, { outcome: note.outcome });
         return commitSize.record(note.operations);
       case "lease.renewed":
         renewals.add(1, { outcome: note.outcome });
         return renewalTime.record(note.tookMs / 1_000);
-      case "server.registered":
-        return registrations.add(1, { again: String(note.again) });
       case "table.resynced":
         return resyncs.add(1, { why: note.why });
+      case "server.registered":
+        return registrations.add(1);
       case "engine.paused":
         return pauses.record(note.forMs / 1_000);
       case "engine.failed":
@@ -133,32 +181,74 @@ function recorder(meter: Meter): (note: EngineNote) => void {
   };
 }
 
-function observeCounts(meter: Meter, counts: () => Counts): void {
-  const gauge = (name: string, description: string, value: (counts: Counts) => [number, Attributes?][]) =>
-    meter.createObservableGauge(name, { description }).addCallback((result) => {
-      for (const [number, attributes] of value(counts())) result.observe(number, attributes);
-    });
-  gauge("locks", "Locks that something holds or waits for", ({ locks }) => [[locks]]);
-  gauge("claims", "Claims of the whole service, by state", ({ held, waiting }) => [
-    [held, { state: "held" }],
-    [waiting, { state: "waiting" }],
-  ]);
-  gauge("sessions", "Sessions, of the whole service or with their stream here", ({ sessions, ownSessions }) => [
-    [sessions, { of: "service" }],
-    [ownSessions, { of: "server" }],
-  ]);
+/** The labels of what is told of claims: few, and made once each, since they are asked for at every claim. */
+class Labels {
+  readonly #classOf: MetricsOptions["classOf"];
+  readonly #made = new Map<string, Attributes>();
+
+  constructor(classOf: MetricsOptions["classOf"]) {
+    this.#classOf = classOf;
+  }
+
+  /**
+   * Mode and class of the first lock (of a claim on several, the others count with it): with `mode` these alone, with
+   * `outcome` and that, with `reason` that and the class.
+   */
+  of(locks: readonly LockSpec[], kind: "mode" | "outcome" | "reason", value = ""): Attributes {
+    const [first] = locks;
+    const mode = kind === "reason" ? "" : (first?.mode ?? "exclusive");
+    const lockClass = first === undefined ? undefined : this.#classOf(first.name);
+    const key = `${kind} ${value} ${mode} ${lockClass ?? ""}`;
+    let attributes = this.#made.get(key);
+    if (attributes === undefined) {
+      attributes = {
+        ...(mode === "" ? {} : { mode }),
+        ...(kind === "mode" ? {} : { [kind]: value }),
+        ...(lockClass === undefined ? {} : { class: lockClass }),
+      };
+      this.#made.set(key, attributes);
+    }
+    return attributes;
+  }
+}
+
+function observeReadings(instruments: Instruments, readings: () => Readings): void {
+  instruments.gauge("locks", (result) => result.observe(readings().locks));
+  instruments.gauge("claims", (result) => {
+    const { held, waiting } = readings();
+    result.observe(held, { state: "held" });
+    result.observe(waiting, { state: "waiting" });
+  });
+  instruments.gauge("sessions", (result) => {
+    const { sessions, ownSessions } = readings();
+    result.observe(sessions, { of: "service" });
+    result.observe(ownSessions, { of: "server" });
+  });
+  instruments.gauge("serving", (result) => result.observe(Number(readings().serving)));
+  instruments.gauge("table_revision", (result) => result.observe(readings().revision));
+  instruments.gauge("table_lag_seconds", (result) => result.observe(readings().lagMs / 1_000));
+  instruments.gauge("acquire_recent_seconds", (result) => {
+    const { recentAcquireTime: recent } = readings();
+    if (recent.count === 0) return;
+    for (const quantile of [0.5, 0.9, 0.99])
+      result.observe(quantileMs(recent, quantile) / 1_000, { quantile: String(quantile) });
+    result.observe(recent.maxMs / 1_000, { quantile: "1" });
+  });
+  instruments.gauge("acquire_recent_average_seconds", (result) => {
+    const { recentAcquireTime: recent } = readings();
+    if (recent.count > 0) result.observe(recent.totalMs / recent.count / 1_000);
+  });
 }
 
 const RESOLUTION_MS = 10;
 
 /** Tells how late the event loop was since the last scrape. */
-function observeEventLoop(meter: Meter): () => void {
+function observeEventLoop(instruments: Instruments): () => void {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
   // What it records is the time between two looks, the one that was asked for included.
   const seconds = (ns: number) => Math.max(0, ns / 1e9 - RESOLUTION_MS / 1e3);
-  const description = "How late the event loop was since the last scrape";
-  meter.createObservableGauge("event_loop_delay_seconds", { description, unit: "s" }).addCallback((result) => {
+  instruments.gauge("event_loop_delay_seconds", (result) => {
     if (delay.count === 0) return;
     for (const quantile of [0.5, 0.99])
       result.observe(seconds(delay.percentile(quantile * 100)), { quantile: String(quantile) });

@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { classifier, parseLockClasses } from "../../../server/adapters/telemetry/lock-classes.ts";
 import { Log, type LogLevel } from "../../../server/adapters/telemetry/log.ts";
 import { logNotes } from "../../../server/adapters/telemetry/log-notes.ts";
-import { type Metrics, startMetrics } from "../../../server/adapters/telemetry/metrics.ts";
+import { metricList, prometheusNames } from "../../../server/adapters/telemetry/metric-list.ts";
+import { type Metrics, type Readings, startMetrics } from "../../../server/adapters/telemetry/metrics.ts";
 import type { EngineNote } from "../../../server/ports/telemetry.ts";
+import { distributionOf } from "../../support/distribution.ts";
+import { eventually } from "../../support/eventually.ts";
 import { noted } from "../../support/notes.ts";
 
 function logTo(lines: string[], level: LogLevel = "debug", format: "text" | "json" = "text"): Log {
@@ -48,11 +52,14 @@ describe("the log", () => {
     expect(JSON.parse(lines[0]!)).toMatchObject({ lock });
   });
 
-  it("names lock, claim and session of what happened to a claim, and no payload", () => {
+  it("names lock, claim, session and trace of what happened to a claim, and no payload", () => {
+    const traceparent = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
     const lines: string[] = [];
-    logNotes(logTo(lines), () => 0).note(noted.granted({ locks: ["a", "b c"], waitedMs: 3, purpose: "secret" }));
+    logNotes(logTo(lines), () => 0).note(
+      noted.granted({ locks: ["a", "b c"], waitedMs: 3, purpose: "secret", traceparent }),
+    );
     expect(lines[0]?.slice(31).trim()).toBe(
-      'claim.granted lock="a b c" claim=1 session=session1 token=7 mode=exclusive waited_ms=3 reentered=false',
+      `claim.granted lock="a b c" claim=1 session=session1 trace=${"ab".repeat(16)} token=7 mode=exclusive waited_ms=3 entered_ms=0 reentered=false`,
     );
   });
 
@@ -77,10 +84,22 @@ describe("the log", () => {
 });
 
 describe("the metrics", () => {
-  const counts = { locks: 2, held: 3, waiting: 4, sessions: 6, ownSessions: 5 };
+  const readings: Readings = {
+    ...{ locks: 2, held: 3, waiting: 4, sessions: 6, ownSessions: 5, revision: 77, lagMs: 1_500, serving: true },
+    recentAcquireTime: distributionOf([1, 2, 3, 100]),
+  };
 
-  async function withMetrics(run: (metrics: Metrics) => Promise<void>): Promise<void> {
-    await using metrics = startMetrics({ version: "1.2.3", serverId: "s-1", counts: () => counts });
+  async function withMetrics(
+    run: (metrics: Metrics) => Promise<void>,
+    options: Partial<Parameters<typeof startMetrics>[0]> = {},
+  ): Promise<void> {
+    await using metrics = startMetrics({
+      version: "1.2.3",
+      serverId: "s-1",
+      readings: () => readings,
+      classOf: () => undefined,
+      ...options,
+    });
     await run(metrics);
   }
 
@@ -89,10 +108,14 @@ describe("the metrics", () => {
       const { session } = noted.lost();
       const notes: readonly EngineNote[] = [
         { kind: "session.opened", session, resumed: false },
-        noted.granted({ waitedMs: 3 }),
-        noted.granted({ waitedMs: 30 }),
+        noted.granted({ waitedMs: 3, enteredMs: 2 }),
+        noted.granted({ waitedMs: 30, enteredMs: 4, handOffMs: 7 }),
         { ...noted.granted(), reentered: true },
-        noted.denied("busy"),
+        noted.denied("busy", { waitedMs: 40 }),
+        { kind: "deadlock.found", ...claimOf(noted.granted()), message: "" },
+        { kind: "heartbeat.late", session, sinceMs: 9_000 },
+        { kind: "stream.cut-off", droppedEvents: 12 },
+        { kind: "server.registered", address: "", again: false },
         noted.released({ heldMs: 5 }),
         noted.lost({ heldMs: 5 }),
         { kind: "session.ended", session, actor: "", reason: "closed-by-client", message: "" },
@@ -110,10 +133,25 @@ describe("the metrics", () => {
           'holdfast_denials_total{reason="busy"} 1',
           'holdfast_losses_total{reason="session-expired"} 1',
           "holdfast_releases_total 1",
-          'holdfast_acquire_seconds_bucket{le="0.005"} 1',
-          'holdfast_acquire_seconds_bucket{le="0.05"} 2',
-          "holdfast_acquire_seconds_count 2",
-          "holdfast_acquire_seconds_sum 0.033",
+          'holdfast_acquire_seconds_bucket{mode="exclusive",outcome="granted",le="0.005"} 1',
+          'holdfast_acquire_seconds_bucket{mode="exclusive",outcome="granted",le="0.05"} 2',
+          'holdfast_acquire_seconds_count{mode="exclusive",outcome="granted"} 2',
+          'holdfast_acquire_seconds_sum{mode="exclusive",outcome="granted"} 0.033',
+          'holdfast_acquire_seconds_sum{mode="exclusive",outcome="busy"} 0.04',
+          "holdfast_enter_seconds_sum 0.006",
+          "holdfast_hand_off_seconds_sum 0.007",
+          "holdfast_hand_off_seconds_count 1",
+          'holdfast_hold_seconds_sum{mode="exclusive"} 0.01',
+          "holdfast_deadlocks_total 1",
+          "holdfast_heartbeats_late_total 1",
+          "holdfast_streams_cut_off_total 1",
+          "holdfast_events_dropped_total 12",
+          "holdfast_registrations_total 1",
+          "holdfast_table_revision 77",
+          "holdfast_table_lag_seconds 1.5",
+          "holdfast_serving 1",
+          "holdfast_acquire_recent_average_seconds 0.0265",
+          'holdfast_acquire_recent_seconds{quantile="1"} 0.1',
           'holdfast_sessions_opened_total{resumed="false"} 1',
           'holdfast_sessions_ended_total{reason="closed-by-client"} 1',
           'holdfast_commit_seconds_count{outcome="decided"} 1',
@@ -135,6 +173,47 @@ describe("the metrics", () => {
     });
   });
 
+  it("are those of the list, each of them, and no others", async () => {
+    await withMetrics(async (metrics) => {
+      for (const note of everyNote) metrics.note(note);
+      const named = (await scrapeAll(metrics)).matchAll(/^# TYPE (holdfast_\w+) (\w+)$/gm);
+      const listed = metricList.map((metric) => [prometheusNames(metric)[0]!.replace(/_bucket$/, ""), metric.kind]);
+      expect([...named].map(([, name, kind]) => [name, kind]).sort()).toEqual(listed.sort());
+    });
+  });
+
+  it("have no labels but those of the list", async () => {
+    const options = { classOf: () => "orders" };
+    await withMetrics(async (metrics) => {
+      for (const note of everyNote) metrics.note(note);
+      const lines = (await scrapeAll(metrics)).split("\n");
+      for (const metric of metricList) {
+        const own = lines.filter((line) => prometheusNames(metric).some((name) => line.startsWith(`${name}{`)));
+        const labels = new Set(own.flatMap((line) => [...line.matchAll(/(\w+)="/g)].map(([, name]) => name)));
+        labels.delete("le");
+        expect([metric.name, [...labels].sort()]).toEqual([metric.name, Object.keys(metric.labels).sort()]);
+      }
+    }, options);
+  });
+
+  it("tell locks apart by class, and by nothing else", async () => {
+    const options = { classOf: classifier(parseLockClasses("orders=orders/*")) };
+    await withMetrics(async (metrics) => {
+      for (const locks of [["orders/1"], ["orders/2", "jobs/1"], ["jobs/2"]]) metrics.note(noted.granted({ locks }));
+      const text = await metrics.scrape();
+      expect(text).toContain('holdfast_grants_total{mode="exclusive",class="orders"} 2\n');
+      expect(text).toContain('holdfast_grants_total{mode="exclusive",class="other"} 1\n');
+      expect(text).not.toMatch(/orders\/1|jobs/);
+    }, options);
+  });
+
+  it("say nothing of recent times when there are none", async () => {
+    const quiet = { ...readings, recentAcquireTime: distributionOf([]) };
+    await withMetrics(async (metrics) => expect(await metrics.scrape()).not.toMatch(/^holdfast_acquire_recent/m), {
+      readings: () => quiet,
+    });
+  });
+
   it("tell how late the event loop was", async () => {
     await withMetrics(async (metrics) => {
       const turnsOfMs = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -148,3 +227,35 @@ describe("the metrics", () => {
     });
   });
 });
+
+/** A scrape that tells of the event loop too, which it does when that has been looked at since the last one. */
+async function scrapeAll(metrics: Metrics): Promise<string> {
+  let text = "";
+  await eventually(async () => {
+    text = await metrics.scrape();
+    return text.includes("event_loop_delay");
+  }, true);
+  return text;
+}
+
+const claimOf = ({ session, claim }: ReturnType<typeof noted.granted>) => ({ session, claim });
+
+/** A note of each kind. */
+const everyNote: readonly EngineNote[] = [
+  { kind: "session.opened", session: noted.lost().session, resumed: true },
+  { kind: "claim.waiting", ...claimOf(noted.granted()) },
+  noted.granted({ waitedMs: 3, enteredMs: 2, handOffMs: 1 }),
+  noted.denied("timeout"),
+  noted.released({ heldMs: 5 }),
+  noted.lost({ heldMs: 5 }),
+  { kind: "deadlock.found", ...claimOf(noted.granted()), message: "" },
+  { kind: "session.ended", session: noted.lost().session, reason: "session-expired", message: "", actor: "" },
+  { kind: "heartbeat.late", session: noted.lost().session, sinceMs: 9_000 },
+  { kind: "stream.cut-off", droppedEvents: 12 },
+  { kind: "store.committed", operations: 7, tookMs: 4, outcome: "unknown" },
+  { kind: "lease.renewed", outcome: "gone", tookMs: 2 },
+  { kind: "table.resynced", revision: 9, why: "disagreement" },
+  { kind: "server.registered", address: "", again: true },
+  { kind: "engine.paused", forMs: 1_500 },
+  { kind: "engine.failed", problem: "x" },
+];

@@ -819,6 +819,12 @@ export interface Acquire {
   purpose: string;
   /** value is what a leader announces: shown with the claim while it is held. At most 4 KiB. Empty: none. */
   value: Buffer;
+  /**
+   * traceparent is the caller's place in a trace, as W3C Trace Context writes it:
+   * "00-<trace id>-<parent id>-<flags>". Empty, or not such a text: that of the call's metadata of the same
+   * name, if any. Nothing is decided by it, and it may differ when the acquire is sent again.
+   */
+  traceparent: string;
 }
 
 /** LockSpec is one lock of a claim, and how to take it. */
@@ -2038,7 +2044,15 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseAcquire(): Acquire {
-  return { claimId: 0n, locks: [], wait: undefined, reentryId: "", purpose: "", value: Buffer.alloc(0) };
+  return {
+    claimId: 0n,
+    locks: [],
+    wait: undefined,
+    reentryId: "",
+    purpose: "",
+    value: Buffer.alloc(0),
+    traceparent: "",
+  };
 }
 
 export const Acquire: MessageFns<Acquire> = {
@@ -2063,6 +2077,9 @@ export const Acquire: MessageFns<Acquire> = {
     }
     if (message.value.length !== 0) {
       writer.uint32(50).bytes(message.value);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(58).string(message.traceparent);
     }
     return writer;
   },
@@ -2128,6 +2145,14 @@ export const Acquire: MessageFns<Acquire> = {
             message.value = Buffer.from(reader.bytes());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2152,6 +2177,7 @@ export const Acquire: MessageFns<Acquire> = {
         : "",
       purpose: isSet(object.purpose) ? globalThis.String(object.purpose) : "",
       value: isSet(object.value) ? Buffer.from(bytesFromBase64(object.value)) : Buffer.alloc(0),
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -2175,6 +2201,9 @@ export const Acquire: MessageFns<Acquire> = {
     if (message.value.length !== 0) {
       obj.value = base64FromBytes(message.value);
     }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
+    }
     return obj;
   },
 
@@ -2189,6 +2218,7 @@ export const Acquire: MessageFns<Acquire> = {
     message.reentryId = object.reentryId ?? "";
     message.purpose = object.purpose ?? "";
     message.value = object.value ?? Buffer.alloc(0);
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };

@@ -1038,7 +1038,11 @@ type Acquire struct {
 	// purpose says in words why, to those who wait behind it or look. At most 256 bytes. Empty: none.
 	Purpose string `protobuf:"bytes,5,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	// value is what a leader announces: shown with the claim while it is held. At most 4 KiB. Empty: none.
-	Value         []byte `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
+	Value []byte `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
+	// traceparent is the caller's place in a trace, as W3C Trace Context writes it:
+	// "00-<trace id>-<parent id>-<flags>". Empty, or not such a text: that of the call's metadata of the same
+	// name, if any. Nothing is decided by it, and it may differ when the acquire is sent again.
+	Traceparent   string `protobuf:"bytes,7,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1113,6 +1117,13 @@ func (x *Acquire) GetValue() []byte {
 		return x.Value
 	}
 	return nil
+}
+
+func (x *Acquire) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // LockSpec is one lock of a claim, and how to take it.
@@ -3538,7 +3549,7 @@ const file_holdfast_v1_lock_service_proto_rawDesc = "" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x04R\aattempt\"\x1d\n" +
 	"\tHeartbeat\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xcf\x01\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xf1\x01\n" +
 	"\aAcquire\x12\x19\n" +
 	"\bclaim_id\x18\x01 \x01(\x04R\aclaimId\x12+\n" +
 	"\x05locks\x18\x02 \x03(\v2\x15.holdfast.v1.LockSpecR\x05locks\x12-\n" +
@@ -3546,7 +3557,8 @@ const file_holdfast_v1_lock_service_proto_rawDesc = "" +
 	"\n" +
 	"reentry_id\x18\x04 \x01(\tR\treentryId\x12\x18\n" +
 	"\apurpose\x18\x05 \x01(\tR\apurpose\x12\x14\n" +
-	"\x05value\x18\x06 \x01(\fR\x05value\"u\n" +
+	"\x05value\x18\x06 \x01(\fR\x05value\x12 \n" +
+	"\vtraceparent\x18\a \x01(\tR\vtraceparent\"u\n" +
 	"\bLockSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x11.holdfast.v1.ModeR\x04mode\x12\x18\n" +
