@@ -249,6 +249,8 @@ const everyNote: readonly EngineNote[] = [
   noted.released({ heldMs: 5 }),
   noted.lost({ heldMs: 5 }),
   { kind: "deadlock.found", ...claimOf(noted.granted()), message: "" },
+  { kind: "claim.forced", ...claimOf(noted.granted()), token: 7n, actor: "", justification: "", known: true },
+  { kind: "session.forced", session: noted.lost().session, claims: 1, actor: "", justification: "", known: true },
   { kind: "session.ended", session: noted.lost().session, reason: "session-expired", message: "", actor: "" },
   { kind: "heartbeat.late", session: noted.lost().session, sinceMs: 9_000 },
   { kind: "stream.cut-off", droppedEvents: 12 },
