@@ -10,7 +10,7 @@ const MAX_CLASSES = 20;
 const REMEMBERED = 4_096;
 
 /** What `class` says of a lock that matches none. */
-export const OTHER_CLASS = "other";
+const OTHER_CLASS = "other";
 
 /**
  * Reads "orders=orders/*,jobs=nightly/*,jobs=hourly/*": class and pattern, several with commas; the first that matches
