@@ -1,4 +1,5 @@
 import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
+import { AdminServiceClient } from "./gen/holdfast/v1/admin_service.ts";
 import { LockServiceClient } from "./gen/holdfast/v1/lock_service.ts";
 import type { Settings, TlsOptions } from "./options.ts";
 
@@ -6,7 +7,16 @@ import type { Settings, TlsOptions } from "./options.ts";
  * A connection of its own to one address. Nothing is shared with other connections to it, so that a new one is
  * not held up by what holds up the old.
  */
-export function connectTo(address: string, { tls, liveness, ttlMs }: Settings): LockServiceClient {
+export function connectTo(address: string, settings: Settings): LockServiceClient {
+  return new LockServiceClient(address, credentialsFrom(settings.tls), optionsFrom(settings));
+}
+
+/** Likewise for the people on call. */
+export function connectAdminTo(address: string, settings: Settings): AdminServiceClient {
+  return new AdminServiceClient(address, credentialsFrom(settings.tls), optionsFrom(settings));
+}
+
+function optionsFrom({ tls, liveness, ttlMs }: Settings): ClientOptions {
   const options: ClientOptions = {
     "grpc.use_local_subchannel_pool": 1,
     // What may be repeated is decided here, and nowhere else.
@@ -21,7 +31,7 @@ export function connectTo(address: string, { tls, liveness, ttlMs }: Settings): 
     options["grpc.keepalive_time_ms"] = ttlMs / 3;
     options["grpc.keepalive_timeout_ms"] = ttlMs / 3;
   }
-  return new LockServiceClient(address, credentialsFrom(tls), options);
+  return options;
 }
 
 function credentialsFrom(tls: TlsOptions | undefined): ChannelCredentials {

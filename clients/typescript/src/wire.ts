@@ -227,7 +227,8 @@ function sessionClaimFromWire({ claimId, state, locks }: WireSessionClaim): Sess
   return { claimId, held: state === ClaimState.HELD, locks: locks.map(grantFromWire) };
 }
 
-function durationFromMs(ms: number): Duration {
+/** Milliseconds as the wire has them. */
+export function durationFromMs(ms: number): Duration {
   // Rounded to microseconds, so that the fraction never rounds up to a second of nanoseconds.
   const micros = Math.round(ms * 1000);
   return { seconds: BigInt(Math.floor(micros / 1e6)), nanos: (micros % 1e6) * 1000 };
