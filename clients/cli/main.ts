@@ -1,15 +1,20 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../typescript/src/index.ts";
+import { addAdminLookCommands } from "./admin-look-commands.ts";
 import { complain } from "./complain.ts";
 import { addCompletionCommands } from "./completion-command.ts";
 import { addConfirmRestoreCommand } from "./confirm-restore-command.ts";
+import { addDoctorCommand } from "./doctor-command.ts";
 import { addElectCommands } from "./elect-command.ts";
+import { addEventsCommand } from "./events-command.ts";
 import { type ExitCode, exitCode } from "./exit-code.ts";
+import { addForceCommands } from "./force-commands.ts";
 import { addLockCommand } from "./lock-command.ts";
 import { addLookCommands } from "./look-commands.ts";
 import { formatManual, setManual } from "./manual.ts";
 import { addServerCommand } from "./server-command.ts";
+import { addTopCommand } from "./top-command.ts";
 
 const program = new Command("holdfast")
   .description("Locks for programs on many machines: take them, see who has them, or run the server.")
@@ -34,6 +39,11 @@ setManual(program, {
 addLockCommand(program);
 addElectCommands(program);
 addLookCommands(program);
+addTopCommand(program);
+addAdminLookCommands(program);
+addEventsCommand(program);
+addForceCommands(program);
+addDoctorCommand(program);
 addServerCommand(program);
 addConfirmRestoreCommand(program);
 addCompletionCommands(program);

@@ -16,6 +16,19 @@ export function columnsOf(text: string): number {
   return columns;
 }
 
+/** A printable line cut to so many columns. */
+export function cut(line: string, columns: number): string {
+  if (columnsOf(line) <= columns) return line;
+  let kept = "";
+  let left = columns - 1;
+  for (const character of line) {
+    left -= columnsOf(character);
+    if (left < 0) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
 const WIDE =
   /^(?![\uff61-\uffdc])[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\uff01-\uff60\u3000-\u303e]$/u;
 
@@ -33,6 +46,9 @@ function line(cells: readonly string[], widths: readonly number[]): string {
   const padded = cells.map((cell, column) => cell + " ".repeat(widths[column]! - columnsOf(cell)));
   return padded.join("  ").trimEnd();
 }
+
+/** "1 lock", "2 locks". */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 /** How long something took or has lasted, in at most two units: "85 ms", "12 s", "3 min 20 s", "2 d 4 h". */
 export function span(ms: number): string {

@@ -45,7 +45,8 @@ function summary({ state, mode, limit, holderCount, waiterCount, permitsHeld }: 
   return `${mode}, ${holderCount} held${permits}, ${waiterCount} waiting`;
 }
 
-function lockCells(lock: LockView, wallMs: number): readonly string[] {
+/** What a line says of a lock beside its name: state, holder, since when, how many wait, token, purpose. */
+export function lockCells(lock: LockView, wallMs: number): readonly string[] {
   const first = lock.holders[0];
   if (first === undefined) return [lock.state, "", "", String(lock.waiterCount), "", ""];
   const token = String(first.token);

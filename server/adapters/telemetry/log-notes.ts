@@ -31,7 +31,7 @@ export function logNotes(log: Log, nowMs: () => number): Telemetry {
 
 /** What a note says, with names and ids in the place of what it points to. */
 function fieldsOf(note: EngineNote): LogFields {
-  const { kind: _, ...told } = note;
+  const { kind: _, ...told } = "actor" in note ? { ...note, actor: note.actor || undefined } : note;
   const { session, claim, ...fields } = told as typeof told & Partial<Extract<EngineNote, { kind: "claim.granted" }>>;
   if (session === undefined) return fields as LogFields;
   const about = claim && { lock: claim.request.locks.map(({ name }) => name).join(" "), claim: claim.id };
