@@ -4,6 +4,7 @@ import { Admin } from "../support/admin.ts";
 import { Balancer } from "../support/balancer.ts";
 import { startEtcd, type TestEtcd } from "../support/etcd.ts";
 import { eventually } from "../support/eventually.ts";
+import { GrpcProxy } from "../support/grpc-proxy.ts";
 import { GuardedRegister } from "../support/guarded-register.ts";
 import { monotonicMs } from "../support/monotonic.ts";
 import { Random } from "../support/random.ts";
@@ -319,5 +320,34 @@ describe.concurrent("servers behind a load balancer for TCP", { timeout: 240_000
     }
     expect([lock.held, client.sessionId]).toEqual([true, sessionId]);
     expect((await fleet.lock("half-closed")).holders).toMatchObject([{ sessionId, fencingToken: lock.token }]);
+  });
+});
+
+describe.concurrent("servers behind a proxy that passes on each call", { timeout: 240_000 }, () => {
+  it("C5 C6 lose no claim when they are killed and replaced, or calls are reset", async () => {
+    await using fleet = await Fleet.start(3, ["--advertise-address", "none"]);
+    await using proxy = await GrpcProxy.start(fleet.addresses);
+    const clients = Array.from({ length: 6 }, () => connect(proxy.endpoint, { ttlMs: 10_000 }));
+    await closing(clients, async () => {
+      const held = await Promise.all(clients.map((client, i) => client.acquire(`held/${i}`)));
+      const sessions = clients.map(({ sessionId }) => sessionId);
+      expect([...proxy.given.keys()].sort()).toEqual([...fleet.addresses].sort());
+      const load = new Load(clients, ["load/1", "load/2"]);
+      await load.goesOn();
+      proxy.resetCalls();
+      await load.goesOn();
+      for (const end of ["kill9", "stop"] as const) {
+        const server = fleet.servers[0]!;
+        await fleet.add();
+        fleet.forget(server);
+        proxy.targets = fleet.addresses;
+        await server[end]();
+        await load.goesOn();
+      }
+      await load.end();
+      expect(load.problems).toEqual([]);
+      expect(held.map((lock) => lock.held)).toEqual(held.map(() => true));
+      expect(clients.map(({ sessionId }) => sessionId)).toEqual(sessions);
+    });
   });
 });

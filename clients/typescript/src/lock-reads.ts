@@ -139,7 +139,7 @@ export class LockReads {
     }
   }
 
-  /** Asks each address at most once, all within the time that a call may take. */
+  /** Asks each address once, and three in all if there are fewer, within the time that a call may take. */
   async #call<Response>(
     signal: AbortSignal | undefined,
     start: (client: LockServiceClient, options: { deadline: number }, done: Answer<Response>) => ClientUnaryCall,
@@ -184,6 +184,9 @@ export class LockReads {
   }
 }
 
+/** One address may stand for several servers, of which the next may answer. */
+const LEAST_ATTEMPTS = 3;
+
 interface RoundHost {
   clientOf(address: string): LockServiceClient;
   failed(address: string, next: string): void;
@@ -201,22 +204,26 @@ class Round {
   }
 
   get client(): LockServiceClient {
-    return this.#host.clientOf(this.#addresses[this.#at]!);
+    return this.#host.clientOf(this.#address);
   }
 
-  /** How many are left to ask, the one that is being asked included. */
+  /** How many are left to ask for the first time, the one that is being asked included; at least 1. */
   get left(): number {
-    return this.#addresses.length - this.#at;
+    return Math.max(1, this.#addresses.length - this.#at);
   }
 
-  /** Turns to the next address, unless all were asked, another would answer the same, or it may not: then throws. */
+  get #address(): string {
+    return this.#addresses[this.#at % this.#addresses.length]!;
+  }
+
+  /** Turns to the next address, unless enough were asked, another would answer the same, or it may not: then throws. */
   moveOn(error: unknown, may: boolean): void {
     const failure = error instanceof HoldfastError ? error : decodeError(error as ServiceError);
     if (!askElsewhere.has(failure.reason)) throw failure;
-    const failed = this.#addresses[this.#at]!;
+    const failed = this.#address;
     this.#at++;
-    this.#host.failed(failed, this.#addresses[this.#at % this.#addresses.length]!);
-    if (!may || this.left === 0) throw failure;
+    this.#host.failed(failed, this.#address);
+    if (!may || this.#at >= Math.max(LEAST_ATTEMPTS, this.#addresses.length)) throw failure;
   }
 }
 

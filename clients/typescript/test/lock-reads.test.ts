@@ -115,6 +115,21 @@ describe("looking", () => {
     expect(answers.map(({ state }) => state)).toEqual(Array(6).fill("held"));
   });
 
+  it("asks an only address again, since several servers may be behind it", async () => {
+    let asked = 0;
+    const balanced = await serve({
+      getLock: ({ name }) => {
+        if (++asked < 3) throw failure(status.UNAVAILABLE, "DRAINING");
+        return { lock: held(name) };
+      },
+    });
+    const it = open.use(connect(balanced.address));
+    expect(await it.getLock("a")).toMatchObject({ state: "held" });
+    asked = -10;
+    await expect(it.getLock("a")).rejects.toMatchObject({ reason: "draining" });
+    expect(asked).toBe(-7);
+  });
+
   it("fails when no address answers", async () => {
     const servers = [await serve({}), await serve({})];
     for (const server of servers) server.kill();
