@@ -1,4 +1,6 @@
+import { credentials } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
+import { LockServiceClient } from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
 import { type Client, connect, type HeldLock } from "../../clients/typescript/src/index.ts";
 import { Admin } from "../support/admin.ts";
 import { Balancer } from "../support/balancer.ts";
@@ -226,6 +228,27 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
       await Promise.all(queue);
       expect(granted, `seed ${seed}`).toEqual(order.filter((purpose) => !cancelled.has(purpose)));
     });
+  });
+
+  it("C5 one channel of bare stubs over all servers is enough to resume, and to go on looking", async () => {
+    await using fleet = await Fleet.start(3);
+    const dying = fleet.servers[0]!;
+    const all = new LockServiceClient(`ipv4:${fleet.addresses.join(",")}`, credentials.createInsecure(), {
+      "grpc.service_config": '{"loadBalancingConfig": [{"round_robin": {}}]}',
+    });
+    await using first = await StubSession.open(dying.grpcAddress, { ttlMs: 60_000, keep: true });
+    const { claimId, token } = await first.take("by stubs");
+    await dying.kill9();
+    fleet.forget(dying);
+    await first.ended;
+    // A call may meet the one that is gone until the channel has noticed.
+    let attempt = 0n;
+    const resume = () => StubSession.open("", { keep: true, resume: first.resumption(++attempt), stub: all });
+    await using resumed = await resume().catch(() => resume());
+    expect(resumed.opened!.claims).toMatchObject([{ claimId, locks: [{ fencingToken: token }] }]);
+    for (let i = 0; i < 6; i++) expect((await getLock(all, "by stubs")).holders).toHaveLength(1);
+    await resumed.release(claimId);
+    all.close();
   });
 
   it("D3 a server that is cut off from etcd says so, and its clients go to another in time, which they were told of", async () => {
