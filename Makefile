@@ -54,7 +54,7 @@ faults: $(installed) ## Torment real processes, as root on Linux (half an hour);
 	@exec node test/faults/main.ts $(or $(ARGS),--report test/faults/REPORT.md)
 
 .PHONY: teeth
-teeth: $(installed) ## Break the service in each known way and see the tests notice (an hour); ARGS="SEEDS NAME" (test/simulation/teeth.ts)
+teeth: $(installed) ## Break the service in each known way and see the tests notice (half an hour); ARGS="SEEDS NAME" (test/simulation/teeth.ts)
 	@exec node test/simulation/teeth.ts $(ARGS)
 
 .PHONY: package

@@ -29,7 +29,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "const guards: Guard[] = [];\n    for (const key of this.keys)",
   },
   {
-    name: "delete without the claim's create revision",
+    name: "release that deletes a later claim",
     file: "server/core/claim-operations.ts",
     find: "guards: [first, ...guards]",
     replace: "guards: [...guards, ...(first === undefined ? [first] : [])]",
@@ -335,5 +335,84 @@ export const MUTANTS: readonly Mutant[] = [
     file: "clients/typescript/src/claim-book.ts",
     find: 'if (claim.stage.kind === "unsent" || claim.stage.kind === "asked") this.#ask(claim, nowMs);',
     replace: 'if (claim.stage.kind === "unsent") this.#ask(claim, nowMs);',
+  },
+  {
+    name: "grant after a wait without looking whether one's own claim is still there",
+    file: "server/core/session.ts",
+    find: "    else this.answerLost(own); // Written, and gone again before it was seen.",
+    replace: "    else this.tellGranted(own, false);",
+  },
+  {
+    name: "grant of a claim that has ended while it waited",
+    file: "server/core/session.ts",
+    find: "    if (own.leaving !== undefined) this.answerGone(own);\n    else this.answerLost(own);",
+    replace: "    if (own.leaving !== undefined) this.answerGone(own);\n    else this.tellGranted(own, false);",
+  },
+  {
+    name: "renewal that stops for good after one error",
+    file: "server/engine/renewals.ts",
+    find: "      renewal.inFlight = false;\n",
+    replace: '      renewal.inFlight = outcome.kind === "unavailable";\n',
+  },
+  {
+    name: "a cancelled acquire that lands later",
+    file: "server/core/claim-operations.ts",
+    find: "    if (!session.stillWants(own)) return undefined;\n",
+    replace: "    if (!session.isOpen) return undefined;\n",
+  },
+  {
+    name: "a cancelled acquire answered while it may still land",
+    file: "server/core/session.ts",
+    find: "      // What was sent may exist: it is answered when that is known.\n",
+    replace: '      if (leaving.by === "client") return this.answerGone(own);\n',
+  },
+  {
+    name: "one shared keepalive stream",
+    file: "server/adapters/etcd/renewals.ts",
+    find: "const STREAMS = 8;",
+    replace: "const STREAMS = 1;",
+  },
+  {
+    name: "a stream of renewals that is blocked is waited for",
+    file: "server/adapters/etcd/renewals.ts",
+    find: "const STALLED_AFTER = 1 / 4;",
+    replace: "const STALLED_AFTER = 4;",
+  },
+  {
+    name: "sweep of the claims of a session that lives",
+    file: "server/core/claim-operations.ts",
+    find: '      guards: [{ kind: "absent", key: sessionKey(this.ended) }],\n',
+    replace: "      guards: [],\n",
+  },
+  {
+    name: "a gap in the watch ignored",
+    file: "server/engine/engine.ts",
+    find: '    this.replace(snapshot, "gap");\n',
+    replace:
+      '    if (!this.isReady) this.replace(snapshot, "gap");\n    else this.table.revision = snapshot.revision;\n',
+  },
+  {
+    name: "a grant past the deadline",
+    file: "server/core/session.ts",
+    find: "    if (nowMs > this.deadlineMs) return;\n",
+    replace: "",
+  },
+  {
+    name: "client: a suspended machine goes unnoticed",
+    file: "clients/typescript/src/validity.ts",
+    find: "    this.#gainedMs = aheadMs - this.#aheadMs;\n",
+    replace: "    this.#gainedMs = aheadMs > 1e15 ? aheadMs - this.#aheadMs : 0;\n",
+  },
+  {
+    name: "client: clocks trusted to run at the same rate",
+    file: "clients/typescript/src/validity.ts",
+    find: "const RATE_MARGIN = 0.99;",
+    replace: "const RATE_MARGIN = 1.02;",
+  },
+  {
+    name: "client: a grant that crosses the cancel is kept",
+    file: "clients/typescript/src/claim-book.ts",
+    find: '      this.#desk.say({ kind: "release", claimId: event.claimId });\n    } else if',
+    replace: "    } else if",
   },
 ];
