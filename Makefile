@@ -53,6 +53,10 @@ simulate: $(installed) ## Walk the simulation by seed; ARGS="from to [counts] [t
 faults: $(installed) ## Torment real processes, as root on Linux (half an hour); writes test/faults/REPORT.md; ARGS="..." (test/faults/main.ts)
 	@exec node test/faults/main.ts $(or $(ARGS),--report test/faults/REPORT.md)
 
+.PHONY: soak
+soak: $(installed) ## Load several servers at full speed for an hour; ARGS="--minutes 5" (test/soak/main.ts)
+	@exec node test/soak/main.ts $(ARGS)
+
 .PHONY: teeth
 teeth: $(installed) ## Break the service in each known way and see the tests notice (half an hour); ARGS="SEEDS NAME" (test/simulation/teeth.ts)
 	@exec node test/simulation/teeth.ts $(ARGS)
