@@ -13,10 +13,18 @@ import (
 	"github.com/holdfast-lock/holdfast/clients/go/internal/service"
 )
 
-// shared is the service of all tests that do no harm to it: two servers.
-var shared *service.Service
+var (
+	// shared is the service of all tests that do no harm to it: two servers.
+	shared *service.Service
+	// alone is one more server of it, which tells nobody of the others: who is cut off from it stays cut off.
+	alone *service.Server
+)
 
 func TestMain(m *testing.M) {
+	if task := os.Getenv(holderTask); task != "" {
+		holdLocks(task)
+		return
+	}
 	os.Exit(run(m))
 }
 
@@ -26,15 +34,34 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := m.Run()
-	shared.Stop()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	defer shared.Stop()
+	if alone, err = shared.StartServer("--advertise-address", "none"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	return code
+	if code := m.Run(); code != 0 {
+		return code
+	}
+	if err := nothingIsLeft(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// nothingIsLeft looks for what tests have left: sessions and claims in etcd, goroutines here.
+func nothingIsLeft() error {
+	left, err := shared.Leftovers()
+	for end := time.Now().Add(time.Minute); err == nil && left > 0 && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+		left, err = shared.Leftovers()
+	}
+	if err != nil || left > 0 {
+		return fmt.Errorf("%d keys of sessions and claims are left in etcd: %v", left, err)
+	}
+	alone.Kill()
+	shared.Stop()
+	return goleak.Find()
 }
 
 // dial is a client of the shared service, closed with the test.

@@ -3,7 +3,9 @@ package service
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -135,22 +138,37 @@ func (s *Service) Addresses() []string {
 	return addresses
 }
 
-// CountKeys is how many keys there are in etcd; servers have one each.
-func (s *Service) CountKeys() (string, error) {
-	body := strings.NewReader(`{"key":"AA==","range_end":"AA==","count_only":true}`)
-	response, err := quick.Post("http://"+s.Endpoint+"/v3/kv/range", "application/json", body)
-	if err != nil {
-		return "", err
+// Leftovers are how many keys of sessions and claims there are in etcd.
+func (s *Service) Leftovers() (int, error) {
+	total := 0
+	for _, prefix := range []string{"holdfast/session/", "holdfast/claim/"} {
+		request, err := json.Marshal(map[string]any{
+			"key": []byte(prefix), "range_end": []byte(prefix[:len(prefix)-1] + "0"), "count_only": true,
+		})
+		if err != nil {
+			return 0, err
+		}
+		response, err := quick.Post("http://"+s.Endpoint+"/v3/kv/range", "application/json", bytes.NewReader(request))
+		if err != nil {
+			return 0, err
+		}
+		var answer struct {
+			Count string `json:"count"`
+		}
+		err = json.NewDecoder(response.Body).Decode(&answer)
+		response.Body.Close()
+		if err != nil {
+			return 0, err
+		}
+		if answer.Count != "" {
+			count, err := strconv.Atoi(answer.Count)
+			if err != nil {
+				return 0, err
+			}
+			total += count
+		}
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return "", err
-	}
-	if count := regexp.MustCompile(`"count":"(\d+)"`).FindSubmatch(text); count != nil {
-		return string(count[1]), nil
-	}
-	return "0", nil
+	return total, nil
 }
 
 // Stop ends everything and removes its data.

@@ -1,0 +1,299 @@
+package holdfast_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	holdfast "github.com/holdfast-lock/holdfast/clients/go"
+	pb "github.com/holdfast-lock/holdfast/clients/go/gen/holdfast/v1"
+	"github.com/holdfast-lock/holdfast/clients/go/internal/service"
+)
+
+// relayed is a relay to the first shared server, which tells nobody of the second.
+func relayed(t *testing.T) *service.Relay {
+	t.Helper()
+	relay, err := service.StartRelay(alone.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(relay.Close)
+	return relay
+}
+
+// Twenty sessions whose heartbeats reach nobody, with the connections open; somebody else waits for each lock.
+func TestLossesAreReportedBeforeTheNextHoldersAreGranted(t *testing.T) {
+	const sessions = 20
+	relay := relayed(t)
+	next := dial(t)
+	var lost, granted [sessions]int64
+	var waiting, done sync.WaitGroup
+	waiting.Add(sessions)
+	for i := range sessions {
+		name := fmt.Sprintf("blackhole/%d", i)
+		client := dialTo(t, []string{relay.Address}, holdfast.WithTTL(2*time.Second), holdfast.WithCloseTimeout(0))
+		done.Go(func() {
+			held := lock(t, client, name)
+			done.Go(func() {
+				isWaiting := sync.OnceFunc(waiting.Done)
+				after, err := next.Lock(patient(t), name, holdfast.OnWaiting(func(holdfast.Place) { isWaiting() }))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				granted[i] = monotonic()
+				after.Unlock(patient(t))
+			})
+			<-held.Context().Done()
+			lost[i] = monotonic()
+			expectLoss(t, held, holdfast.ErrSessionExpired)
+		})
+	}
+	waiting.Wait()
+	relay.BlackHole()
+	done.Wait()
+	closest := time.Duration(1 << 62)
+	for i := range sessions {
+		if lost[i] >= granted[i] {
+			t.Errorf("lock %d: granted to the next at %d, lost at %d", i, granted[i], lost[i])
+		}
+		closest = min(closest, time.Duration(granted[i]-lost[i]))
+	}
+	t.Logf("the closest that a loss and the next grant came was %v", closest.Round(time.Millisecond))
+}
+
+func expectLoss(t *testing.T, held *holdfast.Lock, reason error) {
+	t.Helper()
+	var lost *holdfast.LostError
+	cause := context.Cause(held.Context())
+	if !errors.As(cause, &lost) || !errors.Is(cause, holdfast.ErrLost) || !errors.Is(cause, reason) {
+		t.Errorf("the context ended with %v", cause)
+	}
+	if held.Held() || held.Remaining() != 0 || !errors.Is(held.Err(), holdfast.ErrLost) {
+		t.Error("it believes to hold what it lost")
+	}
+	if err := held.Unlock(patient(t)); !errors.Is(err, holdfast.ErrLost) {
+		t.Errorf("Unlock said %v", err)
+	}
+}
+
+func TestABrokenConnectionIsResumedWithoutAWord(t *testing.T) {
+	relay := relayed(t)
+	client := dialTo(t, []string{relay.Address})
+	held := lock(t, client, "resumed")
+	session := client.SessionID()
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := client.Lock(patient(t), "resumed")
+		waiting <- err
+	}()
+	for range 3 {
+		relay.Cut()
+		relay.Mend()
+		if err := held.Update(patient(t), []byte("after the break")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !held.Held() || client.SessionID() != session {
+		t.Error("the session did not outlive the break")
+	}
+	if err := held.Unlock(patient(t)); err != nil {
+		t.Error(err)
+	}
+	if err := <-waiting; err != nil {
+		t.Errorf("the waiter was told %v", err)
+	}
+}
+
+func TestABrokenConnectionLosesEverythingWhereThatIsWanted(t *testing.T) {
+	relay := relayed(t)
+	client := dialTo(t, []string{relay.Address}, holdfast.WithReleaseOnDisconnect())
+	held := lock(t, client, "release")
+	relay.Cut()
+	<-held.Context().Done()
+	if !errors.Is(held.Err(), holdfast.ErrConnectionLost) {
+		t.Errorf("it was lost by %v", held.Err())
+	}
+	relay.Mend()
+}
+
+func TestALockReleasedByForceIsLost(t *testing.T) {
+	client := dial(t)
+	held := lock(t, client, "forced")
+	conn, err := grpc.NewClient(shared.Addresses()[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = pb.NewAdminServiceClient(conn).ReleaseLock(patient(t), &pb.ReleaseLockRequest{
+		Name: "forced", FencingToken: held.Token(), Justification: "a test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-held.Context().Done()
+	if !errors.Is(held.Err(), holdfast.ErrReleasedByForce) || !errors.Is(held.Err(), holdfast.ErrLost) {
+		t.Errorf("it was lost by %v", held.Err())
+	}
+}
+
+func TestALossInsideWithLockIsWhatItReturns(t *testing.T) {
+	relay := relayed(t)
+	client := dialTo(t, []string{relay.Address}, holdfast.WithReleaseOnDisconnect())
+	for _, mine := range []error{nil, errMine} {
+		err := client.WithLock(patient(t), "inside-lost", func(ctx context.Context, _ *holdfast.Lock) error {
+			relay.Cut()
+			<-ctx.Done()
+			relay.Mend()
+			return mine
+		})
+		if !errors.Is(err, holdfast.ErrLost) || (mine != nil && !errors.Is(err, mine)) {
+			t.Errorf("it returned %v", err)
+		}
+	}
+}
+
+func TestAServerThatCrashesCostsNoLockAndNoPlace(t *testing.T) {
+	for name, end := range map[string]func(*service.Server){
+		"crash": func(s *service.Server) { s.Kill() },
+		// Asked to end, it drains.
+		"drain": func(s *service.Server) { s.Terminate() },
+	} {
+		server, err := shared.StartServer("--drain-time", "10s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of the others it is told by this one.
+		client := dialTo(t, []string{server.Address})
+		held := lock(t, client, "crash/"+name)
+		waiting := make(chan error, 1)
+		go func() {
+			next, err := client.Lock(patient(t), "crash/"+name)
+			if err == nil {
+				err = next.Unlock(patient(t))
+			}
+			waiting <- err
+		}()
+		eventually(t, "one waits", func() bool {
+			info, err := client.GetLock(patient(t), "crash/"+name)
+			return err == nil && info.WaiterCount == 1
+		})
+		end(server)
+		if err := held.Update(patient(t), []byte("on another server")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if info, err := dial(t).GetLock(patient(t), "crash/"+name); err != nil || info.Holders[0].Token != held.Token() {
+			t.Errorf("%s: it is held by %+v, %v", name, info.Holders, err)
+		}
+		if err := held.Unlock(patient(t)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := <-waiting; err != nil {
+			t.Errorf("%s: the waiter was told %v", name, err)
+		}
+	}
+}
+
+func TestDrainingUnderLoadCostsNoCallAnError(t *testing.T) {
+	server, err := shared.StartServer("--drain-time", "10s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := dialTo(t, []string{server.Address})
+	ctx, stop := context.WithCancel(context.Background())
+	var loads sync.WaitGroup
+	for i := range 20 {
+		loads.Go(func() {
+			for ctx.Err() == nil {
+				held, err := client.Lock(context.Background(), "drained/"+string(rune('a'+i%4)))
+				if err == nil {
+					err = held.Unlock(context.Background())
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	server.Terminate()
+	time.Sleep(50 * time.Millisecond)
+	stop()
+	loads.Wait()
+}
+
+func TestACloseFreesEverythingAtOnceAndRefusesWhatComesAfter(t *testing.T) {
+	client, err := holdfast.Dial(shared.Addresses())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := lock(t, client, "closed")
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := client.Lock(context.Background(), "closed")
+		waiting <- err
+	}()
+	eventually(t, "one waits", func() bool {
+		info, err := client.GetLock(patient(t), "closed")
+		return err == nil && info.WaiterCount == 1
+	})
+	client.Close()
+	if err := <-waiting; !errors.Is(err, holdfast.ErrClosed) {
+		t.Errorf("the waiter was told %v", err)
+	}
+	if !errors.Is(held.Err(), holdfast.ErrClosed) || !errors.Is(context.Cause(held.Context()), holdfast.ErrLost) {
+		t.Errorf("it was lost by %v", held.Err())
+	}
+	if _, err := client.Lock(context.Background(), "closed"); !errors.Is(err, holdfast.ErrClosed) {
+		t.Errorf("Lock: %v", err)
+	}
+	if err := client.Ready(context.Background()); !errors.Is(err, holdfast.ErrClosed) {
+		t.Errorf("Ready: %v", err)
+	}
+	if _, err := client.GetLock(context.Background(), "closed"); !errors.Is(err, holdfast.ErrClosed) {
+		t.Errorf("GetLock: %v", err)
+	}
+	client.Close()
+	lock(t, dial(t), "closed", holdfast.Wait(0)).Unlock(patient(t))
+}
+
+func TestWithoutAServerEverythingIsUnreachable(t *testing.T) {
+	client := dialTo(t, []string{"127.0.0.1:1"},
+		holdfast.WithConnectTimeout(300*time.Millisecond), holdfast.WithCallTimeout(time.Second))
+	if err := client.Ready(patient(t)); !errors.Is(err, holdfast.ErrUnreachable) {
+		t.Errorf("Ready: %v", err)
+	}
+	if _, err := client.Lock(patient(t), "a"); !errors.Is(err, holdfast.ErrUnreachable) {
+		t.Errorf("Lock: %v", err)
+	}
+	if _, err := client.GetLock(patient(t), "a"); !errors.Is(err, holdfast.ErrUnreachable) {
+		t.Errorf("GetLock: %v", err)
+	}
+}
+
+func TestWithoutItsStoreAServiceSaysSoAndNothingIsEntered(t *testing.T) {
+	broken, err := service.Start(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Stop()
+	client := dialTo(t, broken.Addresses(), holdfast.WithTTL(2*time.Second), holdfast.WithCloseTimeout(0),
+		holdfast.WithConnectTimeout(4*time.Second))
+	held := lock(t, client, "store")
+	broken.Etcd.Kill()
+	<-held.Context().Done()
+	if !errors.Is(held.Err(), holdfast.ErrSessionExpired) {
+		t.Errorf("it was lost by %v", held.Err())
+	}
+	_, err = client.Lock(patient(t), "store")
+	if !errors.Is(err, holdfast.ErrStoreUnavailable) && !errors.Is(err, holdfast.ErrUnreachable) {
+		t.Errorf("Lock: %v", err)
+	}
+}
