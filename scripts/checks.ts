@@ -18,6 +18,13 @@ const checks: readonly Check[] = [
     repair: "correct the types named above",
   },
   { name: "lint and format", command: "biome check --error-on-warnings .", repair: "make format" },
+  {
+    name: "Go vet, format and modules",
+    command: `for module in clients/go examples/stubs/go; do
+      (cd $module && go vet ./... && go mod tidy -diff && if gofmt -l . | grep .; then exit 1; fi) || exit 1
+    done`,
+    repair: "gofmt -w and go mod tidy in the folder named above",
+  },
   { name: "proto lint", command: "buf lint", repair: "correct the protos as named above" },
   { name: "proto format", command: "buf format proto --diff --exit-code", repair: "make format" },
   {

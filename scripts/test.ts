@@ -7,6 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runChecks, type Tally } from "./checks.ts";
+import { runGo } from "./go-tests.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const oneFailure: Tally = { passed: 0, failed: 1, skipped: 0 };
@@ -84,7 +85,7 @@ function sum(tallies: readonly Tally[], what: keyof Tally): number {
   return tallies.reduce((total, tally) => total + tally[what], 0);
 }
 
-const tallies = [runChecks(), buildTools(), runMaven(), runVitest()];
+const tallies = [runChecks(), buildTools(), runMaven(), await runGo(), runVitest()];
 const skipped = sum(tallies, "skipped");
 const failed = sum(tallies, "failed");
 console.log(`\n${sum(tallies, "passed")} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
