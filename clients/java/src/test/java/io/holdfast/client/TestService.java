@@ -159,6 +159,10 @@ final class TestService implements AutoCloseable {
       process.destroy();
     }
 
+    void untilEnded() throws InterruptedException {
+      exitOf(process);
+    }
+
     void pause() {
       signal(process, "STOP");
     }
@@ -175,6 +179,13 @@ final class TestService implements AutoCloseable {
 
   static void signal(Process process, String name) {
     run("kill", "-" + name, String.valueOf(process.pid()));
+  }
+
+  /** How a process ends. It is ended if it does not. */
+  static int exitOf(Process process) throws InterruptedException {
+    if (process.waitFor(PATIENCE_S, TimeUnit.SECONDS)) return process.exitValue();
+    process.destroyForcibly().onExit().join();
+    throw new AssertionError("a process did not end within " + PATIENCE_S + " s");
   }
 
   /** What a command says on standard output. */
