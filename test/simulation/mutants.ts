@@ -307,6 +307,18 @@ export const MUTANTS: readonly Mutant[] = [
       "      this.sessions.get(claim.sessionId)?.leave(claim);\n    }\n",
   },
   {
+    name: "registration of a server never renewed",
+    file: "server/engine/registration.ts",
+    find: "    this.store.renewLease(lease, (outcome) => {\n",
+    replace: "    if (this.leaseEndsAtMs > 0) return;\n    this.store.renewLease(lease, (outcome) => {\n",
+  },
+  {
+    name: "servers not followed over a gap",
+    file: "server/engine/engine.ts",
+    find: "    this.servers.replace(snapshot.entries);\n",
+    replace: "",
+  },
+  {
     name: "client: deadline counted from the answer",
     file: "clients/typescript/src/session-machine.ts",
     find: "if (sentAt !== undefined) this.#session?.validity.prove(sentAt, event.validForMs);",

@@ -167,9 +167,8 @@ export class LockReads {
     const first = Math.max(0, known.indexOf(this.#current));
     return new Round([...known.slice(first), ...known.slice(0, first)], {
       clientOf: (address) => this.#clientOf(address),
-      // Of several calls that fail at one address the first moves on, and the others find the next one.
-      failed: (address, next) => {
-        if (this.#current === address) this.#current = next;
+      turnTo: (address) => {
+        this.#current = address;
       },
     });
   }
@@ -189,7 +188,8 @@ const LEAST_ATTEMPTS = 3;
 
 interface RoundHost {
   clientOf(address: string): LockServiceClient;
-  failed(address: string, next: string): void;
+  /** The address is the next to be asked, in this round and by those that begin now. */
+  turnTo(address: string): void;
 }
 
 /** The addresses that one call asks, one after the other. */
@@ -220,9 +220,8 @@ class Round {
   moveOn(error: unknown, may: boolean): void {
     const failure = error instanceof HoldfastError ? error : decodeError(error as ServiceError);
     if (!askElsewhere.has(failure.reason)) throw failure;
-    const failed = this.#address;
     this.#at++;
-    this.#host.failed(failed, this.#address);
+    this.#host.turnTo(this.#address);
     if (!may || this.#at >= Math.max(LEAST_ATTEMPTS, this.#addresses.length)) throw failure;
   }
 }

@@ -1,4 +1,4 @@
-import { type ChannelCredentials, credentials, Metadata } from "@grpc/grpc-js";
+import { credentials, Metadata } from "@grpc/grpc-js";
 import { HealthClient, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health.ts";
 import type { Peers } from "../../ports/peers.ts";
 
@@ -16,20 +16,24 @@ export interface GrpcPeersOptions {
  * this server knows no authority by which to verify the others.
  */
 export function grpcPeers({ tls }: GrpcPeersOptions): Peers {
+  // The name is not looked at, and TLS knows none that is an IP address.
+  const options = tls ? { ...ALONE, "grpc.ssl_target_name_override": "holdfast" } : ALONE;
   const trust = tls
     ? credentials.createSsl(null, null, null, { rejectUnauthorized: false })
     : credentials.createInsecure();
   return {
     serving(addresses, done) {
       const asked = sample(addresses, ASKED);
-      const answers = asked.map((address) => isServing(address, trust));
+      const answers = asked.map((address) => isServing(new HealthClient(address, trust, options)));
       void Promise.all(answers).then((serving) => done(asked.filter((_, i) => serving[i])));
     },
   };
 }
 
-function isServing(address: string, trust: ChannelCredentials): Promise<boolean> {
-  const client = new HealthClient(address, trust, { "grpc.use_local_subchannel_pool": 1, "grpc.enable_retries": 0 });
+/** A connection of its own for each question, which goes with it. */
+const ALONE = { "grpc.use_local_subchannel_pool": 1, "grpc.enable_retries": 0 };
+
+function isServing(client: HealthClient): Promise<boolean> {
   return new Promise((resolve) => {
     const options = { deadline: Date.now() + ANSWER_WITHIN_MS };
     client.check({ service: "holdfast.v1.LockService" }, new Metadata(), options, (error, response) => {
