@@ -55,6 +55,8 @@ export interface FleetClientOptions {
   readonly folder: string;
   readonly seed: number;
   readonly registers: Registers;
+  /** The program to run instead of the one in TypeScript: one that does the same. */
+  readonly binary?: string | undefined;
 }
 
 /** A client on a machine of its own, which may be killed and started again. */
@@ -68,6 +70,10 @@ export class FleetClient {
   constructor(machine: Machine, options: FleetClientOptions) {
     this.machine = machine;
     this.options = options;
+  }
+
+  get isGo(): boolean {
+    return this.options.binary !== undefined;
   }
 
   get isRunning(): boolean {
@@ -99,13 +105,16 @@ export class FleetClient {
       name,
       logFile: task.logFile,
       keeps: options.onDisconnect !== "release",
+      isGo: this.isGo,
       killedAtMs: undefined,
       answers: [] as { op: number; what: "read" | "write"; atMs: number; accepted: boolean; value: number }[],
     };
     // So that there is one whenever the process is killed.
     writeFileSync(run.logFile, "");
     this.runs.push(run);
-    const command = [...withClock(clockAheadS), process.execPath, PROGRAM, JSON.stringify(task)];
+    const { binary } = this.options;
+    const start = binary === undefined ? [process.execPath, PROGRAM] : [binary];
+    const command = [...withClock(clockAheadS), ...start, JSON.stringify(task)];
     const program = new Program(this.machine, command, { logFile: join(folder, `${name}.log`), talks: true });
     program.onMessage = (message) => {
       const touch = message as Touch;

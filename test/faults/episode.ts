@@ -34,6 +34,8 @@ export interface EpisodeOptions {
   readonly folder: string;
   readonly etcd: string;
   readonly porcupine: string;
+  /** The client program in Go, for the last client where the load is one that it knows. */
+  readonly goClient: string;
   readonly load: (client: number) => Load;
   /** What is done while there is load. All that it did wrong is made right afterwards, by itself or by this. */
   readonly torment: (episode: Episode) => Promise<void>;
@@ -130,9 +132,10 @@ export class Episode implements Service {
       const { registers } = this;
       const load = this.options.load(i);
       const options = this.clientOptions(i);
-      this.clients.push(
-        new FleetClient(machine, { addresses, options, load, clockAheadS, folder, seed: seed * 10 + i, registers }),
-      );
+      const isGo = i === CLIENTS - 1 && load.kind === "mixed";
+      const binary = isGo ? this.options.goClient : undefined;
+      const about = { addresses, options, load, clockAheadS, folder, seed: seed * 10 + i, registers, binary };
+      this.clients.push(new FleetClient(machine, about));
     }
     for (const client of this.clients) client.start();
     await eventually(() => this.clients.every(({ isAtWork }) => isAtWork), true, 60_000);
@@ -142,7 +145,7 @@ export class Episode implements Service {
 
   private clientOptions(i: number): ConnectOptions {
     const ttlMs = 5000 + this.random.below(4) * 1000;
-    const leavesAtOnce = this.options.load(i).kind === "mixed" && i === CLIENTS - 1 && this.random.happens(0.3);
+    const leavesAtOnce = this.options.load(i).kind === "mixed" && i === CLIENTS - 2 && this.random.happens(0.3);
     return { ttlMs, clientName: `client${i + 1}`, ...(leavesAtOnce ? { onDisconnect: "release" } : {}) };
   }
 
@@ -227,6 +230,8 @@ export class Episode implements Service {
     for (const object of verdict.illegal) this.found("NOT-LINEARIZABLE", object);
     for (const object of verdict.unknown) this.found("NOT-JUDGED", object);
     this.countWhatOccurred(history);
+    const ofGo = history.claims.filter(({ run, granted }) => run.isGo && granted !== undefined);
+    this.count("claim granted to the Go client", ofGo.length);
     this.count("grants audited", grants.audited);
     this.count("grants told before they can have been entitled in etcd (early hand-off)", grants.early);
     for (const [what, by] of Object.entries(queues.counts)) this.count(`etcd: ${what}`, by);

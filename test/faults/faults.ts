@@ -49,7 +49,7 @@ const KINDS: readonly ((service: Service, random: Random) => Fault)[] = [
     );
   },
   ({ clients }, random) => {
-    const client = random.pick(clients);
+    const client = random.pick(clients.filter(({ isGo }) => !isGo));
     const killInside = async (): Promise<void> => {
       await client.isInside(INSIDE_WITHIN_MS);
       await client.kill9();
@@ -67,7 +67,7 @@ const KINDS: readonly ((service: Service, random: Random) => Fault)[] = [
     return onServer("server stopped", server, between(random, 300, 8000), stop, go);
   },
   ({ clients }, random) => {
-    const client = random.pick(clients);
+    const client = random.pick(clients.filter(({ isGo }) => !isGo));
     const [stop, go] = stopping(client);
     const stopInside = async (): Promise<void> => {
       await client.isInside(INSIDE_WITHIN_MS);
@@ -153,7 +153,7 @@ const KINDS: readonly ((service: Service, random: Random) => Fault)[] = [
     return onServer("event loop of a server blocked for 3 s", server, 3000, block, () => undefined);
   },
   ({ clients }, random) => {
-    const client = random.pick(clients);
+    const client = random.pick(clients.filter(({ isGo }) => !isGo));
     const forMs = between(random, 300, 9000);
     const block = () => client.order({ kind: "block", forMs });
     return onClient("event loop of a client blocked", client, forMs, block, () => undefined);

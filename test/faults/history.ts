@@ -5,6 +5,8 @@ import type { ClientLine, LockSpec } from "./client-log.ts";
 export interface ClientRun {
   readonly name: string;
   readonly logFile: string;
+  /** Whether it is the program in Go, not the one in TypeScript. */
+  readonly isGo: boolean;
   /** Whether its claims outlive a broken connection: only then it knows of a loss before anybody else is granted. */
   readonly keeps: boolean;
   /** When it was about to be killed, if it was. */

@@ -71,7 +71,7 @@ let runs = 0;
 function clientRun(lines: readonly (Partial<ClientLine> & Pick<ClientLine, "kind" | "atMs">)[]): ClientRun {
   const logFile = join(folder, `client-${++runs}.jsonl`);
   writeFileSync(logFile, lines.map((line) => `${JSON.stringify({ op: 1, ...line })}\n`).join(""));
-  return { name: `client-${runs}`, logFile, keeps: true, killedAtMs: undefined, answers: [] };
+  return { name: `client-${runs}`, logFile, isGo: false, keeps: true, killedAtMs: undefined, answers: [] };
 }
 
 const holds = (token: number, fromMs: number, toMs: number, askedAtMs = fromMs - 1): ClientRun =>

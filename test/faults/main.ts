@@ -15,7 +15,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { toolPath } from "../support/etcd.ts";
 import { Random } from "../support/random.ts";
@@ -26,6 +26,7 @@ import { notTested, type RunResult, writeReport } from "./report.ts";
 import { SITUATIONS } from "./situations.ts";
 import { chaos, type Gaps, killLeaders, killServers, stopHolders } from "./torments.ts";
 
+const ROOT = resolve(import.meta.dirname, "../..");
 const INSIDE = "FAULTS_INSIDE";
 const STOPPED_TTL_MS = 8000;
 /** How many findings of an episode are printed: one that is broken has hundreds. */
@@ -55,13 +56,22 @@ async function enterNamespaces(): Promise<number> {
     return 1;
   }
   installMissing({ ip: "iproute2", strace: "strace", unshare: "util-linux", nsenter: "util-linux" });
-  const tools = await Promise.all(["etcd", "porcupine"].map(toolPath));
+  const tools = [...(await Promise.all(["etcd", "porcupine"].map(toolPath))), buildGoClient()];
   const namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
   const { status } = spawnSync("unshare", [...namespaces, process.execPath, ...process.argv.slice(1)], {
     stdio: "inherit",
     env: { ...process.env, [INSIDE]: JSON.stringify(tools) },
   });
   return status ?? 1;
+}
+
+/** Builds the client program in Go, and returns its path. What has not changed is not built again. */
+function buildGoClient(): string {
+  const binary = join(ROOT, ".cache/bin/fault-client");
+  const args = ["build", "-C", join(ROOT, "clients/go"), "-o", binary, "./cmd/fault-client"];
+  if (spawnSync("go", args, { stdio: "inherit" }).status !== 0)
+    throw new Error("the client program in Go is not built");
+  return binary;
 }
 
 function installMissing(packageOf: Readonly<Record<string, string>>): void {
@@ -78,7 +88,7 @@ function installMissing(packageOf: Readonly<Record<string, string>>): void {
 async function run(): Promise<number> {
   // The first process of a namespace is spared what it does not ask for; all others go with it.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
-  const [etcd, porcupine] = JSON.parse(process.env[INSIDE]!) as [string, string];
+  const [etcd, porcupine, goClient] = JSON.parse(process.env[INSIDE]!) as [string, string, string];
   // A server refuses variables that it does not know, and takes those that it does from whoever runs this.
   delete process.env[INSIDE];
   const startedMs = performance.now();
@@ -103,7 +113,7 @@ async function run(): Promise<number> {
       return how.torment(episode);
     };
     const episodeMs = performance.now();
-    const result = await Episode.run({ seed, network, folder, etcd, porcupine, load: how.load, torment });
+    const result = await Episode.run({ seed, network, folder, etcd, porcupine, goClient, load: how.load, torment });
     const { verdict, findings, counts } = result;
     const seconds = ((performance.now() - episodeMs) / 1000).toFixed();
     const grants = counts.get("grants audited") ?? 0;

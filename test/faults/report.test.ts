@@ -6,7 +6,7 @@ import type { EpisodeResult } from "./episode.ts";
 import type { ClaimStory, ClientRun } from "./history.ts";
 import { notTested, type RunResult, timesToNextGrant, writeReport } from "./report.ts";
 
-const run: ClientRun = { name: "client", logFile: "", keeps: true, killedAtMs: undefined, answers: [] };
+const run: ClientRun = { name: "client", logFile: "", isGo: false, keeps: true, killedAtMs: undefined, answers: [] };
 
 function story(askedAtMs: number, grantedAtMs: number, releasedAtMs: number): ClaimStory {
   return {

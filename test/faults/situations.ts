@@ -9,6 +9,7 @@ export const SITUATIONS: readonly string[] = [
   "show: late write of a stopped holder refused",
   "two of three members of etcd in trouble at a time",
   "claim granted",
+  "claim granted to the Go client",
   "claim cancelled",
   "claim refused: busy",
   "claim refused: timeout",
