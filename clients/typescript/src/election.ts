@@ -114,10 +114,7 @@ class Won implements Leadership {
   }
 
   onLost(listener: (loss: LockLostError) => void): void {
-    const { signal } = this.#lock;
-    const tell = (): void => listener(signal.reason);
-    if (signal.aborted) tell();
-    else signal.addEventListener("abort", tell, { once: true });
+    this.#lock.onLost(listener);
   }
 
   resign(): Promise<"released" | "lost"> {

@@ -38,6 +38,8 @@ export interface HeldLock extends AsyncDisposable {
    * soon as the deadline has passed, even if the event loop was blocked. Does not abort on `release`.
    */
   readonly signal: AbortSignal;
+  /** Calls `listener` once on any loss, at once if it is lost already. Not on `release`. As `signal`, an event. */
+  onLost(listener: (loss: LockLostError) => void): void;
   /**
    * Gives the lock up. Resolves when that is committed, with what it was until then: "released" if it was held
    * until this call, "lost" if it was lost before. Calling again gives the same answer; never rejects.

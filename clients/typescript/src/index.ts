@@ -31,3 +31,4 @@ export type { LockChanges, LockView, TokenView, WatchTarget } from "./lock-reads
 export { type ClaimOptions, type LockTarget, semaphore, shared } from "./lock-request.ts";
 export { type ConnectOptions, type TlsOptions, VERSION } from "./options.ts";
 export type { Reason } from "./reason.ts";
+export { type WebLock, type WebLockInfo, type WebLockMode, type WebLockOptions, WebLocks } from "./web-locks.ts";

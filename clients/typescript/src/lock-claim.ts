@@ -101,6 +101,13 @@ export class LockClaim implements HeldLock, ClaimOwner {
     return this.#controller.signal;
   }
 
+  onLost(listener: (loss: LockLostError) => void): void {
+    const { signal } = this;
+    const tell = (): void => listener(signal.reason);
+    if (signal.aborted) tell();
+    else signal.addEventListener("abort", tell, { once: true });
+  }
+
   async release(): Promise<"released" | "lost"> {
     this.#runtime.look();
     if (this.#stage.kind === "held") this.#giveUp();
