@@ -24,37 +24,43 @@ function run(program: string, args: readonly string[], cwd = root): string {
   return execFileSync(program, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 }
 
-/** Makes the folder that is packed: the sources compiled where they are in the repository, and the assets. */
-function stage(folder: string): void {
+/** Makes the folder of the command: the sources compiled where they are in the repository, and the assets. */
+function stageCommand(folder: string): void {
   if (!existsSync(join(root, "console/dist/index.html"))) run("vite", ["build", "console", "--logLevel", "warn"]);
   run("tsc", ["-p", "clients/cli", "--outDir", folder]);
   for (const asset of assets) {
     mkdirSync(dirname(join(folder, asset)), { recursive: true });
     cpSync(join(root, asset), join(folder, asset), { recursive: true });
   }
-  const { name, version, description, license, type, engines, dependencies } = JSON.parse(
-    readFileSync(join(root, "package.json"), "utf8"),
-  );
+  const { name, version, description, license, type, engines, dependencies } = manifestOf(root);
   const bin = { holdfast: "clients/cli/launch.js" };
-  const manifest = { name, version, description, license, type, engines, bin, dependencies };
+  writeManifest(folder, { name, version, description, license, type, engines, bin, dependencies });
+}
+
+/** Makes the folder of the library: as packed in its own folder, but without building there what others may read. */
+function stageClient(folder: string): void {
+  const library = join(root, "clients/typescript");
+  run("tsc", ["-p", library, "--outDir", join(folder, "dist")]);
+  for (const file of ["README.md", "LICENSE"]) cpSync(join(library, file), join(folder, file));
+  const { scripts: _, ...manifest } = manifestOf(library);
+  writeManifest(folder, manifest);
+}
+
+const manifestOf = (folder: string) => JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+
+function writeManifest(folder: string, manifest: object): void {
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
-/** Packs a folder, and returns the path of the archive. */
-function pack(folder: string, destination: string): string {
-  const said = run("npm", ["pack", "--json", "--pack-destination", destination], folder);
-  // What building it printed comes before.
-  const [{ filename }] = JSON.parse(said.slice(said.indexOf("[\n")));
-  return join(destination, filename);
-}
-
-function packCommand(destination: string): string {
-  const staged = mkdtempSync(join(tmpdir(), "holdfast-pack-"));
+/** Packs what is staged into a folder of its own, and returns the path of the archive. */
+function pack(stage: (folder: string) => void, destination: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-pack-"));
   try {
-    stage(staged);
-    return pack(staged, destination);
+    stage(folder);
+    const said = run("npm", ["pack", "--json", "--pack-destination", destination], folder);
+    return join(destination, JSON.parse(said)[0].filename);
   } finally {
-    rmSync(staged, { recursive: true });
+    rmSync(folder, { recursive: true });
   }
 }
 
@@ -65,5 +71,5 @@ if (folder === undefined || !["command", "client", undefined].includes(only)) {
 }
 const destination = resolve(folder);
 mkdirSync(destination, { recursive: true });
-if (only !== "client") console.log(packCommand(destination));
-if (only !== "command") console.log(pack(join(root, "clients/typescript"), destination));
+if (only !== "client") console.log(pack(stageCommand, destination));
+if (only !== "command") console.log(pack(stageClient, destination));

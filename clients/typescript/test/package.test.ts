@@ -136,7 +136,7 @@ describe("the packed package", () => {
     const blocks = [...(await readFile(join(packageFolder, "README.md"), "utf8")).matchAll(/```js\n([\s\S]*?)```/g)];
     const code = blocks.map(([, block]) => block!.replace(/^import .*\n/gm, ""));
     const source = `
-      import { connect, Election, type LockLostError, semaphore, shared, type Client, type HeldLock } from "@holdfast/client";
+      import { connect, Election, type LockLostError, semaphore, shared, WebLocks, type Client, type HeldLock } from "@holdfast/client";
       declare const client: Client, shutdown: AbortSignal, request: { signal: AbortSignal }, url: string;
       declare function save(token: bigint): Promise<void>;
       declare function stopLeading(loss: LockLostError): void;
