@@ -123,7 +123,12 @@ function Banner() {
     if (lagMs > 2_000)
       return <Notice tone="trouble">This server's table is {age(lagMs)} behind etcd: what you see is old.</Notice>;
   }
-  if (hello !== undefined && !hello.access.allowed) return <Notice tone="quiet">{hello.access.problem}</Notice>;
+  if (hello !== undefined && !hello.access.allowed && !hello.access.byToken)
+    return (
+      <Notice tone="quiet">
+        <strong>Read-only:</strong> {hello.access.problem}.
+      </Notice>
+    );
   return null;
 }
 

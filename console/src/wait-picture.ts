@@ -29,8 +29,9 @@ export interface Picture {
 }
 
 export const BOX_WIDTH = 232;
-const COLUMN_GAP = 96;
-const ROW_GAP = 18;
+/** Between who waits and whom it waits for, and between those side by side. */
+const WAY_GAP = { left: 96, up: 56 };
+const SIDE_GAP = 18;
 const GROUP_GAP = 44;
 const SWEEPS = 6;
 /** Names in a queue's box. */
@@ -41,19 +42,22 @@ const queueHeight = (nodes: readonly WaitNode[]): number =>
   46 + 24 * Math.min(nodes.length, QUEUE_NAMES) + (nodes.length > QUEUE_NAMES ? 24 : 0);
 const heightOf = (box: Box): number => (box.kind === "thread" ? THREAD_HEIGHT : queueHeight(box.nodes));
 
+/** Where arrows lead: who waits for nobody is on the left, or at the top where there is little width. */
+export type Direction = "left" | "up";
+
 /**
- * Draws who waits for whom from right to left: on the left who waits for nobody. Whoever only waits for one lock, and
+ * Draws who waits for whom. Whoever only waits for one lock, and
  * keeps nobody waiting elsewhere, stands in one box with the others of that queue, so that a thousand waiters
  * are a box and not a thousand.
  */
-export function pictureOf(graph: GetWaitGraphResponse): Picture {
+export function pictureOf(graph: GetWaitGraphResponse, direction: Direction = "left"): Picture {
   const { boxes, arrows } = simplify(graph);
   const groups = connected(boxes, arrows).sort((a, b) => rank(b) - rank(a));
   const placed: Placed[] = [];
   let top = 0;
   let width = 0;
   for (const group of groups) {
-    const part = placeGroup(group, arrows, top);
+    const part = placeGroup(group, arrows, { top, direction });
     placed.push(...part.placed);
     width = Math.max(width, part.width);
     top = part.bottom + GROUP_GAP;
@@ -161,30 +165,52 @@ function connected(boxes: readonly Box[], arrows: readonly Arrow[]): Box[][] {
   return groups;
 }
 
+interface Group {
+  readonly placed: Placed[];
+  readonly width: number;
+  readonly bottom: number;
+}
+
 function placeGroup(
   group: readonly Box[],
   arrows: readonly Arrow[],
-  top: number,
-): { placed: Placed[]; width: number; bottom: number } {
+  { top, direction }: { top: number; direction: Direction },
+): Group {
   const ids = new Set(group.map(({ id }) => id));
   const own = arrows.filter(({ from, to }) => ids.has(from) && ids.has(to));
-  const columns = ordered(columnsOf(group, own), own);
-  const heights = columns.map((column) => column.reduce((sum, box) => sum + heightOf(box) + ROW_GAP, -ROW_GAP));
+  const layers = ordered(layersOf(group, own), own);
+  return direction === "left" ? placeColumns(layers, top) : placeRows(layers, top);
+}
+
+function placeColumns(layers: readonly Box[][], top: number): Group {
+  const heights = layers.map((layer) => layer.reduce((sum, box) => sum + heightOf(box) + SIDE_GAP, -SIDE_GAP));
   const tallest = Math.max(...heights);
+  const placed = layers.flatMap((layer, index) => {
+    let next = top + (tallest - heights[index]!) / 2;
+    return layer.map((box) => {
+      const y = next;
+      next += heightOf(box) + SIDE_GAP;
+      return { box, x: index * (BOX_WIDTH + WAY_GAP.left), y, height: heightOf(box) };
+    });
+  });
+  return { placed, width: layers.length * (BOX_WIDTH + WAY_GAP.left) - WAY_GAP.left, bottom: top + tallest };
+}
+
+function placeRows(layers: readonly Box[][], top: number): Group {
+  let y = top;
   const placed: Placed[] = [];
-  for (const [index, column] of columns.entries()) {
-    let y = top + (tallest - heights[index]!) / 2;
-    for (const box of column) {
-      const height = heightOf(box);
-      placed.push({ box, x: index * (BOX_WIDTH + COLUMN_GAP), y, height });
-      y += height + ROW_GAP;
-    }
+  for (const layer of layers) {
+    const heights = layer.map(heightOf);
+    for (const [index, box] of layer.entries())
+      placed.push({ box, x: index * (BOX_WIDTH + SIDE_GAP), y, height: heights[index]! });
+    y += Math.max(...heights) + WAY_GAP.up;
   }
-  return { placed, width: columns.length * (BOX_WIDTH + COLUMN_GAP) - COLUMN_GAP, bottom: top + tallest };
+  const widest = Math.max(...layers.map((layer) => layer.length));
+  return { placed, width: widest * (BOX_WIDTH + SIDE_GAP) - SIDE_GAP, bottom: y - WAY_GAP.up };
 }
 
 /** Boxes by how long the way is from them to somebody who waits for nobody; what closes a circle is not counted. */
-function columnsOf(group: readonly Box[], arrows: readonly Arrow[]): Box[][] {
+function layersOf(group: readonly Box[], arrows: readonly Arrow[]): Box[][] {
   const ahead = Map.groupBy(arrows, ({ from }) => from);
   const depths = new Map<string, number>();
   const onPath = new Set<string>();
@@ -198,34 +224,34 @@ function columnsOf(group: readonly Box[], arrows: readonly Arrow[]): Box[][] {
     depths.set(id, found);
     return found;
   };
-  const columns: Box[][] = [];
+  const layers: Box[][] = [];
   for (const box of group) {
     const at = depth(box.id);
-    columns[at] = [...(columns[at] ?? []), box];
+    layers[at] = [...(layers[at] ?? []), box];
   }
-  return columns.filter((column) => column !== undefined);
+  return layers.filter((layer) => layer !== undefined);
 }
 
-/** Puts the boxes of each column near those they are tied to, sweeping to and fro. */
-function ordered(columns: Box[][], arrows: readonly Arrow[]): Box[][] {
+/** Puts the boxes of each layer near those they are tied to, sweeping to and fro. */
+function ordered(layers: Box[][], arrows: readonly Arrow[]): Box[][] {
   const neighbours = new Map<string, string[]>();
   for (const { from, to } of arrows) {
     neighbours.set(from, [...(neighbours.get(from) ?? []), to]);
     neighbours.set(to, [...(neighbours.get(to) ?? []), from]);
   }
   const place = new Map<string, number>();
-  const note = (column: readonly Box[]) => {
-    for (const [index, { id }] of column.entries()) place.set(id, index / column.length);
+  const note = (layer: readonly Box[]) => {
+    for (const [index, { id }] of layer.entries()) place.set(id, index / layer.length);
   };
-  for (const column of columns) note(column);
+  for (const layer of layers) note(layer);
   const middle = ({ id }: Box) => {
     const near = neighbours.get(id) ?? [];
     return near.length === 0 ? place.get(id)! : near.reduce((sum, one) => sum + place.get(one)!, 0) / near.length;
   };
   for (let sweep = 0; sweep < SWEEPS; sweep++)
-    for (const column of sweep % 2 === 0 ? columns : columns.toReversed()) {
-      column.sort((a, b) => middle(a) - middle(b));
-      note(column);
+    for (const layer of sweep % 2 === 0 ? layers : layers.toReversed()) {
+      layer.sort((a, b) => middle(a) - middle(b));
+      note(layer);
     }
-  return columns;
+  return layers;
 }

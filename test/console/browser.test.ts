@@ -113,6 +113,87 @@ describe("the console in a browser", () => {
     expect(console.complaints).toEqual([]);
   });
 
+  it("frees a lock by force, after two questions, and its holder is told", async () => {
+    await using holder = connect(service().address(), { clientName: "stuck-job" });
+    const lock = await holder.acquire("jobs/nightly", { purpose: "the nightly run" });
+    await using console = await open();
+    const { page } = console;
+    await console.show("#/lock/jobs%2Fnightly", "jobs/nightly");
+    await page.getByRole("button", { name: "Free by force" }).click();
+    const dialog = page.locator("dialog[open]");
+    await dialog.waitFor();
+    expect(await dialog.locator(".victim").textContent()).toContain("stuck-job");
+    expect(await dialog.locator(".victim").textContent()).toContain(String(lock.token));
+    const next = dialog.getByRole("button", { name: "Continue" });
+    expect(await next.isDisabled()).toBe(true);
+    await dialog.getByLabel("Why?").fill("hangs since the deploy");
+    await page.screenshot({ path: `${PICTURES}/light-force-reason.png` });
+    await next.click();
+    const free = dialog.getByRole("button", { name: "Free it" });
+    expect(await free.isDisabled()).toBe(true);
+    await dialog.getByLabel("Type jobs/nightly").fill("jobs/nightl");
+    expect(await free.isDisabled()).toBe(true);
+    await dialog.getByLabel("Type jobs/nightly").fill("jobs/nightly");
+    await page.screenshot({ path: `${PICTURES}/light-force-confirm.png` });
+    expect(lock.held).toBe(true);
+    await page.keyboard.press("Enter");
+    await dialog.getByText("The lock was freed").waitFor();
+    await eventually(() => lock.loss?.reason, "released-by-force");
+    expect(lock.loss?.message).toContain("hangs since the deploy");
+    await dialog.getByRole("button", { name: "Close" }).last().click();
+    await page.locator(".holders .empty", { hasText: "Nobody holds it" }).waitFor();
+    await page.locator(".event", { hasText: /forced.*stuck-job.*hangs since the deploy/ }).waitFor();
+    await console.show("#/", "Overview");
+    await page.locator(".event", { hasText: "hangs since the deploy" }).waitFor();
+    await page.locator(".event").first().scrollIntoViewIfNeeded();
+    await page.screenshot({ path: `${PICTURES}/light-trouble.png` });
+    expect(console.complaints).toEqual([]);
+  });
+
+  it("does not free a lock that has another holder by then", async () => {
+    await using first = connect(service().address(), { clientName: "first" });
+    await using second = connect(service().address(), { clientName: "second" });
+    const lock = await first.acquire("jobs/moves on");
+    await using console = await open();
+    const { page } = console;
+    await console.show("#/lock/jobs%2Fmoves%20on", "jobs/moves on");
+    await page.getByRole("button", { name: "Free by force" }).click();
+    const dialog = page.locator("dialog[open]");
+    await dialog.getByLabel("Why?").fill("hangs");
+    await dialog.getByRole("button", { name: "Continue" }).click();
+    await lock.release();
+    const later = await second.acquire("jobs/moves on");
+    await dialog.getByText("It does not hold the lock any more").waitFor();
+    // A name with a space cannot be told from one with another blank: the end of the token is typed instead.
+    await dialog.getByLabel("Type").fill(String(lock.token).slice(-6));
+    await dialog.getByRole("button", { name: "Free it" }).click();
+    await dialog.getByRole("alert").filter({ hasText: /./ }).waitFor();
+    expect(later.held).toBe(true);
+    expect(console.complaints.filter((complaint) => !complaint.includes("409"))).toEqual([]);
+  });
+
+  it("closes a session by force, likewise", async () => {
+    const client = connect(service().address(), { clientName: "lost-worker" });
+    parts.use(client);
+    const lock = await client.acquire("jobs/lost");
+    await using console = await open();
+    const { page } = console;
+    await console.show("#/sessions", "Sessions");
+    await page.locator("#session-search").fill("lost-worker");
+    await page.locator(".grid-body .grid-row", { hasText: "lost-worker" }).click();
+    await page.locator("h1", { hasText: "lost-worker@" }).waitFor();
+    await page.getByRole("button", { name: "Close by force" }).click();
+    const dialog = page.locator("dialog[open]");
+    await dialog.getByLabel("Why?").fill("nobody knows it");
+    await dialog.getByRole("button", { name: "Continue" }).click();
+    const typed = await dialog.locator(".confirmation").textContent();
+    await dialog.getByLabel("Type").fill(typed ?? "");
+    await dialog.getByRole("button", { name: "Close it" }).click();
+    await dialog.getByText("The session was closed").waitFor();
+    await eventually(() => lock.loss?.reason, "closed-by-force");
+    expect(console.complaints).toEqual([]);
+  });
+
   it("scrolls through thousands of rows, of which few exist, without stutter", async () => {
     await using console = await open();
     const { page } = console;

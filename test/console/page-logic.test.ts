@@ -4,7 +4,7 @@ import { Times } from "../../console/src/distribution.ts";
 import { EventCutter } from "../../console/src/event-stream.ts";
 import { bytes, preciseParts } from "../../console/src/format.ts";
 import type { GetWaitGraphResponse, WaitNode } from "../../console/src/gen/holdfast/v1/admin_service.ts";
-import { BOX_WIDTH, pictureOf } from "../../console/src/wait-picture.ts";
+import { BOX_WIDTH, type Direction, pictureOf } from "../../console/src/wait-picture.ts";
 
 /** Times in milliseconds as a server counts them, in any number of distributions. */
 function counted(times: readonly number[]): Times {
@@ -99,8 +99,9 @@ const edge = (fromNodeId: number, toNodeId: number, lockName: string, held = tru
   held,
 });
 
-function picture(nodes: readonly WaitNode[], edges: GetWaitGraphResponse["edges"]) {
-  const { placed, arrows, width, height } = pictureOf({ nodes: [...nodes], edges, omittedNodes: 0 });
+function picture(nodes: readonly WaitNode[], edges: GetWaitGraphResponse["edges"], direction: Direction = "left") {
+  const graph = { nodes: [...nodes], edges, omittedNodes: 0 };
+  const { placed, arrows, width, height } = pictureOf(graph, direction);
   const at = new Map(placed.map((one) => [one.box.id, one]));
   return { placed, at, width, height, arrows: arrows.map(({ from, to }) => `${from} > ${to}`) };
 }
@@ -115,6 +116,15 @@ describe("the picture of who waits for whom", () => {
       [0, 1, 2].map((column) => column * at.get("t2")!.x),
     );
     expect(at.get("t2")!.x).toBeGreaterThan(BOX_WIDTH);
+  });
+
+  it("puts who waits below whom it waits for where there is little width", () => {
+    const graph = [node(1, ["a"], []), node(2, ["b"], ["a"]), node(3, [], ["b"])];
+    const { at, width } = picture(graph, [edge(2, 1, "a"), edge(3, 2, "b")], "up");
+    expect(width).toBe(BOX_WIDTH);
+    const [first, second, third] = ["t1", "t2", "qb"].map((id) => at.get(id)!);
+    expect(second!.y).toBeGreaterThan(first!.y + first!.height);
+    expect(third!.y).toBeGreaterThan(second!.y + second!.height);
   });
 
   it("puts a queue of a thousand into one box, in its order", () => {
@@ -154,7 +164,7 @@ describe("the picture of who waits for whom", () => {
   it("never lets boxes lie on each other or outside, whatever the graph", () => {
     const graphs = fc.array(fc.tuple(fc.nat(14), fc.nat(14), fc.nat(4), fc.boolean()), { maxLength: 40 });
     fc.assert(
-      fc.property(graphs, (waits) => {
+      fc.property(graphs, fc.constantFrom<Direction>("left", "up"), (waits, direction) => {
         const edges = waits
           .filter(([from, to]) => from !== to)
           .map(([from, to, lock, held]) => edge(from, to, `l${lock}`, held));
@@ -167,12 +177,12 @@ describe("the picture of who waits for whom", () => {
           ];
           return node(id, held, wanted);
         });
-        const { placed, arrows, at, width, height } = picture(nodes, edges);
+        const { placed, arrows, at, width, height } = picture(nodes, edges, direction);
         for (const one of placed) {
           expect(one.x + BOX_WIDTH).toBeLessThanOrEqual(width);
           expect(one.y + one.height).toBeLessThanOrEqual(height);
           for (const other of placed)
-            if (other !== one && other.x === one.x)
+            if (other !== one && Math.abs(other.x - one.x) < BOX_WIDTH)
               expect(other.y >= one.y + one.height || one.y >= other.y + other.height).toBe(true);
         }
         const shown = placed.flatMap(({ box }) => (box.kind === "queue" ? box.nodes : [box.node]));

@@ -3,12 +3,21 @@ import { count, plural } from "../format.ts";
 import type { GetWaitGraphResponse, WaitNode } from "../gen/holdfast/v1/admin_service.ts";
 import { Badge } from "../parts/badge.tsx";
 import { Choice } from "../parts/choice.tsx";
+import { useNarrow } from "../parts/grid.tsx";
 import { ClientLink, LockLink } from "../parts/links.tsx";
 import { Empty, Known } from "../parts/panel.tsx";
 import { Text } from "../parts/text.tsx";
 import { ViewHead } from "../shell.tsx";
 import { useGraph } from "../topics.ts";
-import { type Arrow, BOX_WIDTH, type Picture, type Placed, pictureOf, QUEUE_NAMES } from "../wait-picture.ts";
+import {
+  type Arrow,
+  BOX_WIDTH,
+  type Direction,
+  type Picture,
+  type Placed,
+  pictureOf,
+  QUEUE_NAMES,
+} from "../wait-picture.ts";
 
 type Form = "Picture" | "List";
 
@@ -49,16 +58,17 @@ function Graph({ graph, form }: { graph: GetWaitGraphResponse; form: Form }) {
 }
 
 function PictureOf({ graph }: { graph: GetWaitGraphResponse }) {
-  const picture = useMemo(() => pictureOf(graph), [graph]);
+  const direction = useNarrow() ? "up" : "left";
+  const picture = useMemo(() => pictureOf(graph, direction), [graph, direction]);
   return (
     <div
       class="picture-scroll"
       tabIndex={0}
       role="group"
-      aria-label="Picture: who waits stands right of whom it waits for"
+      aria-label="Picture of who waits for whom; the same is in the list"
     >
       <div class="picture" style={{ width: `${picture.width}px`, height: `${picture.height}px` }}>
-        <Arrows picture={picture} />
+        <Arrows picture={picture} direction={direction} />
         <ul>
           {picture.placed.map((placed) => (
             <BoxAt key={placed.box.id} placed={placed} />
@@ -69,7 +79,12 @@ function PictureOf({ graph }: { graph: GetWaitGraphResponse }) {
   );
 }
 
-function Arrows({ picture: { placed, arrows, width, height } }: { picture: Picture }) {
+interface ArrowsProps {
+  readonly picture: Picture;
+  readonly direction: Direction;
+}
+
+function Arrows({ picture: { placed, arrows, width, height }, direction }: ArrowsProps) {
   const places = new Map(placed.map((one) => [one.box.id, one]));
   return (
     <svg class="arrows" width={width} height={height} aria-hidden="true" focusable="false">
@@ -93,7 +108,7 @@ function Arrows({ picture: { placed, arrows, width, height } }: { picture: Pictu
         <path
           key={`${arrow.from} ${arrow.to} ${arrow.lock}`}
           class={arrow.deadlock ? "arrow arrow-deadlock" : "arrow"}
-          d={wayOf(arrow, places)}
+          d={direction === "left" ? wayLeft(arrow, places) : wayUp(arrow, places)}
           marker-end={`url(#head-${arrow.deadlock ? "deadlock" : "plain"})`}
         />
       ))}
@@ -102,7 +117,7 @@ function Arrows({ picture: { placed, arrows, width, height } }: { picture: Pictu
 }
 
 /** From the left side of who waits to the right side of who is waited for; what closes a circle goes around below. */
-function wayOf({ from, to }: Arrow, places: ReadonlyMap<string, Placed>): string {
+function wayLeft({ from, to }: Arrow, places: ReadonlyMap<string, Placed>): string {
   const start = places.get(from)!;
   const end = places.get(to)!;
   const y1 = start.y + start.height / 2;
@@ -117,6 +132,24 @@ function wayOf({ from, to }: Arrow, places: ReadonlyMap<string, Placed>): string
   const x2 = end.x + BOX_WIDTH / 2;
   const low = Math.max(start.y + start.height, end.y + end.height) + 22;
   return `M${x1} ${start.y + start.height}C${x1} ${low + 8} ${x2} ${low + 8} ${x2} ${end.y + end.height + 2}`;
+}
+
+/** From the top of who waits to the bottom of who is waited for; what closes a circle goes around on the right. */
+function wayUp({ from, to }: Arrow, places: ReadonlyMap<string, Placed>): string {
+  const start = places.get(from)!;
+  const end = places.get(to)!;
+  const x1 = start.x + BOX_WIDTH / 2;
+  const x2 = end.x + BOX_WIDTH / 2;
+  const below = end.y + end.height;
+  if (start.y > end.y) {
+    const bend = Math.max(24, (start.y - below) / 2);
+    return `M${x1} ${start.y}C${x1} ${start.y - bend} ${x2} ${below + bend} ${x2} ${below + 2}`;
+  }
+  const right = start.x + BOX_WIDTH;
+  const endRight = end.x + BOX_WIDTH;
+  const far = Math.max(right, endRight) + 22;
+  const [y1, y2] = [start.y + start.height / 2, end.y + end.height / 2];
+  return `M${right} ${y1}C${far} ${y1} ${far} ${y2} ${endRight + 2} ${y2}`;
 }
 
 function BoxAt({ placed: { box, x, y, height } }: { placed: Placed }) {

@@ -1,6 +1,7 @@
 import { useMemo } from "preact/hooks";
 import { useServerNow } from "../clock.ts";
 import { age, count, momentMs, plural, precise, preciseParts, shortCount } from "../format.ts";
+import { type Event, EventKind } from "../gen/holdfast/v1/admin_service.ts";
 import { Chart, type Line } from "../parts/chart.tsx";
 import { Choice } from "../parts/choice.tsx";
 import { EventList } from "../parts/events.tsx";
@@ -123,14 +124,18 @@ function Gauges({ totals, span }: Omit<PartProps, "bins">) {
   // The latest second, unless this server does not count.
   const gauges = latest ?? table;
   const perSecond = totals.seconds === 0 ? undefined : totals.grants / totals.seconds;
-  const trouble = totals.losses + totals.forced;
   const tiles = [
     { name: "Held", value: gauges && shortCount(gauges.heldCount), tone: "held", note: "claims" },
     { name: "Waiting", value: gauges && shortCount(gauges.waitingCount), tone: "waiting", note: "claims" },
     { name: "Locks", value: gauges && shortCount(gauges.lockCount), tone: "", note: "exist" },
     { name: "Sessions", value: gauges && shortCount(gauges.sessionCount), tone: "", note: "live" },
     { name: "Grants", value: perSecond === undefined ? undefined : rate(perSecond), tone: "", note: "a second" },
-    { name: "Lost", value: latest && count(trouble), tone: trouble > 0 ? "trouble" : "", note: `in ${span.title}` },
+    {
+      name: "Lost",
+      value: latest && count(totals.losses),
+      tone: totals.losses > 0 ? "trouble" : "",
+      note: `in ${span.title}`,
+    },
   ];
   return (
     <dl class="tiles" aria-label="Now">
@@ -208,6 +213,7 @@ function Claims({ bins }: Pick<PartProps, "bins">) {
 
 const troubleLines: readonly Line[] = [
   { name: "lost", color: "--chart-lost", kind: "bars" },
+  // Some of those that were lost: drawn over them.
   { name: "forced", color: "--chart-forced", kind: "bars" },
   { name: "deadlocks", color: "--chart-deadlock", kind: "bars" },
 ];
@@ -222,7 +228,7 @@ function TroubleChart({ totals, bins, span }: PartProps) {
     ],
     [bins],
   );
-  const none = totals.losses + totals.forced + totals.deadlocks === 0;
+  const none = totals.losses + totals.deadlocks === 0;
   return (
     <Panel title="Losses" aside={none ? `none in ${span.words}` : undefined}>
       <Chart
@@ -274,7 +280,7 @@ function HottestList({ locks }: Hottest) {
               ) : (
                 <>
                   <ClientLink client={holder.client} sessionId={holder.sessionId} />
-                  {sinceMs !== undefined && <> holds it for {age(nowMs - sinceMs)}</>}
+                  {sinceMs !== undefined && heldWords(nowMs - sinceMs)}
                 </>
               )}
             </p>
@@ -285,12 +291,22 @@ function HottestList({ locks }: Hottest) {
   );
 }
 
+/** A loss by force that was seen done here is told once: by whom and why. */
+function withoutEchoes(events: readonly Event[]): readonly Event[] {
+  const forced = new Set(
+    events.filter(({ kind }) => kind === EventKind.FORCED).map(({ fencingToken }) => fencingToken),
+  );
+  return events.filter(({ kind, fencingToken }) => kind !== EventKind.LOST || !forced.has(fencingToken));
+}
+
+const heldWords = (ms: number): string => (ms < 1_000 ? " has just got it" : ` holds it for ${age(ms)}`);
+
 function TroublePanel() {
   const told = useEvents({ kinds: TROUBLE });
   return (
     <Panel title="Recent trouble" aside="seen by this server">
       <Known told={told}>
-        {(events) => <EventList events={events.slice(0, 12)} none="None that this server remembers." />}
+        {(events) => <EventList events={withoutEchoes(events).slice(0, 12)} none="None that this server remembers." />}
       </Known>
     </Panel>
   );

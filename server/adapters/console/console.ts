@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import type { Reason } from "../../core/reason.ts";
 import type { Asset } from "./assets.ts";
 import type { Feed } from "./feed.ts";
-import { isFromHere, type Refusal, refuseStranger, refuseUnmarked, type Visit } from "./guard.ts";
+import { isProxied, type Refusal, refuseStranger, refuseUnmarked, type Visit } from "./guard.ts";
 import { PageStream } from "./page-stream.ts";
 import type { Caller, ChangeName, Services } from "./services.ts";
 import { Topics } from "./topics.ts";
@@ -149,14 +149,16 @@ function visitOf({ headers, socket }: IncomingMessage): Visit {
   return {
     headers,
     localAddress: socket.localAddress ?? "",
-    remoteAddress: socket.remoteAddress ?? "",
+    peer:
+      socket.remoteFamily === "IPv6"
+        ? `[${socket.remoteAddress}]:${socket.remotePort}`
+        : `${socket.remoteAddress}:${socket.remotePort}`,
     encrypted: (socket as Partial<TLSSocket>).encrypted === true,
   };
 }
 
-function callerOf(visit: Visit): Caller {
-  const token = /^Bearer +(\S+)$/i.exec(visit.headers.authorization ?? "")?.[1] ?? "";
-  return { peer: visit.remoteAddress, local: isFromHere(visit), token };
+function callerOf({ headers, peer }: Visit): Caller {
+  return { peer, authorization: headers.authorization, isProxied: isProxied(headers) };
 }
 
 /** What a page wants to follow: `watch` is a JSON object of topics, each an object of texts. */

@@ -7,9 +7,10 @@ const OWN_HEADER = "x-holdfast-console";
 /** What is looked at of a request before anything is done for it. */
 export interface Visit {
   readonly headers: IncomingHttpHeaders;
-  /** The end of the connection that is ours, and the other. */
+  /** The address of our end of the connection. */
   readonly localAddress: string;
-  readonly remoteAddress: string;
+  /** The other end, as "address:port". */
+  readonly peer: string;
   readonly encrypted: boolean;
 }
 
@@ -51,14 +52,12 @@ export function refuseUnmarked(headers: IncomingHttpHeaders): Refusal | undefine
 }
 
 /**
- * Whether a request was made on this machine and comes straight from there: whoever is behind a proxy is elsewhere,
- * although the proxy may be here.
+ * Whether somebody on another machine may be behind a request, whatever address it has: a proxy says so, or it was sent
+ * to a name that is not this machine's own.
  */
-export function isFromHere({ headers, remoteAddress }: Visit): boolean {
-  const viaProxy = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"].some(
-    (name) => headers[name] !== undefined,
-  );
-  return !viaProxy && isLoopbackAddress(remoteAddress) && isLoopbackName(nameIn(headers.host ?? "") ?? "");
+export function isProxied(headers: IncomingHttpHeaders): boolean {
+  const marks = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+  return marks.some((name) => headers[name] !== undefined) || !isLoopbackName(nameIn(headers.host ?? "") ?? "");
 }
 
 /** The name or address in a Host header, without its port and brackets, in lower case. */

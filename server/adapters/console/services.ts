@@ -3,12 +3,12 @@ import type { WatchQuery } from "../../engine/lock-engine.ts";
 
 /** Who wants something changed, as far as is known. */
 export interface Caller {
-  /** The network address that the request came from. */
+  /** The network address that the request came from, as "address:port". */
   readonly peer: string;
-  /** Whether it came from this machine itself, not through a proxy. */
-  readonly local: boolean;
-  /** What it shows to be let in. Empty: nothing. */
-  readonly token: string;
+  /** The value of `authorization`, if it came with one. */
+  readonly authorization: string | undefined;
+  /** Whether it comes from another machine although its address is of this one: through a proxy. */
+  readonly isProxied: boolean;
 }
 
 /** The calls that the console makes, by their names in `holdfast.v1`. */

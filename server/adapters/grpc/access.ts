@@ -6,6 +6,8 @@ export interface Caller {
   readonly peer: string;
   /** The value of `authorization`, if it came with one. */
   readonly authorization: string | undefined;
+  /** Whether it is known to come from another machine although its address is of this one: through a proxy. */
+  readonly isProxied?: boolean;
 }
 
 export type Permission =
@@ -16,8 +18,8 @@ export type Permission =
  * Who may do what: the one place where identities and permissions are to plug in. For now everybody may look, and
  * whoever is on this machine or has the administration token may change things.
  *
- * Who comes through a proxy on this machine counts as being on it: such a proxy must let nobody else through to
- * CloseSession, ReleaseLock and DrainServer.
+ * Who comes through a proxy on this machine counts as being on it, unless that shows, as it does in HTTP: such a proxy
+ * must let nobody else through to CloseSession, ReleaseLock and DrainServer.
  */
 export class Access {
   readonly #tokenHash: Buffer | undefined;
@@ -27,9 +29,14 @@ export class Access {
     this.#tokenHash = adminToken === undefined ? undefined : hashOf(adminToken);
   }
 
+  /** Whether a token can let callers from elsewhere change things. */
+  get takesToken(): boolean {
+    return this.#tokenHash !== undefined;
+  }
+
   /** Whether the caller may end what others hold, or drain the server. */
-  mayChange({ peer, authorization }: Caller): Permission {
-    if (isOfThisMachine(peer)) return { kind: "granted", actor: peer };
+  mayChange({ peer, authorization, isProxied = false }: Caller): Permission {
+    if (!isProxied && isOfThisMachine(peer)) return { kind: "granted", actor: peer };
     if (this.#tokenHash === undefined) return { kind: "refused", message: NO_TOKEN_HERE };
     const token = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (token === undefined) return { kind: "refused", message: TOKEN_WANTED };

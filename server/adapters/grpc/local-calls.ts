@@ -1,6 +1,8 @@
 import type { Reason } from "../../core/reason.ts";
 import type { Answer, WatchQuery } from "../../engine/lock-engine.ts";
 import {
+  CloseSessionRequest,
+  CloseSessionResponse,
   GetSessionRequest,
   GetSessionResponse,
   GetStatusRequest,
@@ -11,14 +13,18 @@ import {
   ListEventsResponse,
   ListSessionsRequest,
   ListSessionsResponse,
+  ReleaseLockRequest,
+  ReleaseLockResponse,
   StatisticsSample,
 } from "../../gen/holdfast/v1/admin_service.ts";
 import { GetLockRequest, GetLockResponse, Lock } from "../../gen/holdfast/v1/lock_service.ts";
+import type { Caller } from "./access.ts";
 import { getSession, getStatus, getWaitGraph, listEvents, listSessions } from "./admin.ts";
+import { closeSession, releaseLock } from "./admin-changes.ts";
 import { toSample } from "./admin-views.ts";
 import type { Edge } from "./edge.ts";
 import { getLock } from "./reads.ts";
-import type { Read, Reply } from "./reply.ts";
+import { guarded, type Read, type Reply } from "./reply.ts";
 import { NO_BYTES, toLock } from "./views.ts";
 
 /** What came of a call: the response as JSON, with 64-bit numbers as strings, or why there is none. */
@@ -35,13 +41,6 @@ export interface LocalLockWatch {
 /** Samples taken at once. */
 const SAMPLES = 60;
 
-/** Who calls, from wherever. */
-export interface LocalCaller {
-  readonly peer: string;
-  readonly local: boolean;
-  readonly token: string;
-}
-
 /** A call with everything but its request and reply. */
 type Call = (edge: Edge, request: unknown, done: (answer: LocalAnswer) => void) => void;
 
@@ -53,6 +52,18 @@ const reads: ReadonlyMap<string, Call> = new Map([
   ["GetStatus", call(GetStatusRequest, GetStatusResponse, getStatus)],
   ["ListEvents", call(ListEventsRequest, ListEventsResponse, listEvents)],
   ["GetWaitGraph", call(GetWaitGraphRequest, GetWaitGraphResponse, getWaitGraph)],
+]);
+
+/** Likewise what changes something, for whoever may. */
+const changes: ReadonlyMap<string, (caller: Caller) => Call> = new Map([
+  [
+    "ReleaseLock",
+    (caller: Caller) => call(ReleaseLockRequest, ReleaseLockResponse, guarded(releaseLock, caller, "ReleaseLock")),
+  ],
+  [
+    "CloseSession",
+    (caller: Caller) => call(CloseSessionRequest, CloseSessionResponse, guarded(closeSession, caller, "CloseSession")),
+  ],
 ]);
 
 /**
@@ -72,8 +83,8 @@ export class LocalCalls {
   }
 
   /** Calls a method that changes something, for somebody. Never rejects. */
-  change(_name: string, _request: object, _caller: LocalCaller): Promise<LocalAnswer> {
-    return this.#run(undefined, {});
+  change(name: string, request: object, caller: Caller): Promise<LocalAnswer> {
+    return this.#run(changes.get(name)?.(caller), request);
   }
 
   /** Follows locks. `ready` is called whenever `take` has something new after it had nothing. */
@@ -99,10 +110,12 @@ export class LocalCalls {
     return () => watch.close();
   }
 
-  /** Whether somebody may change anything. */
-  access({ local }: LocalCaller): { readonly allowed: boolean; readonly problem: string; readonly byToken: boolean } {
-    const problem = "Read-only: you come from another machine, and this server has no token for changes from there.";
-    return { allowed: local, problem: local ? "" : problem, byToken: false };
+  /** Whether somebody may change anything; if not, why, and whether showing a token would help. */
+  access(caller: Caller): { readonly allowed: boolean; readonly problem: string; readonly byToken: boolean } {
+    const { access } = this.#edge.admin;
+    const permission = access.mayChange(caller);
+    if (permission.kind === "granted") return { allowed: true, problem: "", byToken: false };
+    return { allowed: false, problem: permission.message, byToken: access.takesToken };
   }
 
   #run(method: Call | undefined, request: object): Promise<LocalAnswer> {
@@ -144,8 +157,19 @@ function call<Request, Response>(
         }
       },
     };
-    read(edge, request.fromJSON(json), reply);
+    const message = parsed(request, json);
+    if (message === undefined) reply.fail("invalid", "a field of the request is not what it should be");
+    else read(edge, message, reply);
   };
+}
+
+/** A request; `undefined` if a field is not what it should be, such as a number that is none. */
+function parsed<Request>(request: RequestCodec<Request>, json: unknown): Request | undefined {
+  try {
+    return request.fromJSON(json);
+  } catch {
+    return undefined;
+  }
 }
 
 function fault(edge: Edge, error: unknown): LocalAnswer {

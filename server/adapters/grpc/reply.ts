@@ -83,17 +83,20 @@ export function handleRead<Request>(edge: Edge, read: Read<Request>) {
 /** What a change does, likewise, for a caller who may. `actor` names the caller. */
 export type Change<Request> = (edge: Edge, request: Request, reply: Reply, actor: string) => void;
 
-/** Makes a handler for grpc-js of a change: who may not is told so, and so is the log. */
-export function handleChange<Request>(edge: Edge, change: Change<Request>) {
-  return (call: ServerUnaryCall<Received<Request>, Buffer>, respond: sendUnaryData<Buffer>): void => {
-    const permission = edge.admin.access.mayChange(callerOf(call));
-    const permitted: Read<Request> = (_, request, reply) => {
-      if (permission.kind === "granted") return change(edge, request, reply, permission.actor);
-      edge.log.event("warn", "change.refused", { method: call.getPath(), peer: call.getPeer() });
-      reply.fail("not-permitted", permission.message);
-    };
-    handleRead(edge, permitted)(call, respond);
+/** A change as what is done with a request of this caller: who may not is told so, and so is the log. */
+export function guarded<Request>(change: Change<Request>, caller: Caller, method: string): Read<Request> {
+  return (edge, request, reply) => {
+    const permission = edge.admin.access.mayChange(caller);
+    if (permission.kind === "granted") return change(edge, request, reply, permission.actor);
+    edge.log.event("warn", "change.refused", { method, peer: caller.peer });
+    reply.fail("not-permitted", permission.message);
   };
+}
+
+/** Makes a handler for grpc-js of a change. */
+export function handleChange<Request>(edge: Edge, change: Change<Request>) {
+  return (call: ServerUnaryCall<Received<Request>, Buffer>, respond: sendUnaryData<Buffer>): void =>
+    handleRead(edge, guarded(change, callerOf(call), call.getPath()))(call, respond);
 }
 
 function callerOf(call: ServerUnaryCall<unknown, Buffer>): Caller {
