@@ -15,7 +15,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { toolPath } from "../support/etcd.ts";
 import { Random } from "../support/random.ts";
@@ -63,6 +63,13 @@ async function enterNamespaces(): Promise<number> {
     env: { ...process.env, [INSIDE]: JSON.stringify(tools) },
   });
   return status ?? 1;
+}
+
+/** What does the same again; the report it writes is there by itself. */
+function commandOf(args: readonly string[]): string {
+  const at = args.indexOf("--report");
+  const others = at < 0 ? args : args.toSpliced(at, 2);
+  return others.length === 0 ? "make faults" : `make faults ARGS="${others.join(" ")}"`;
 }
 
 /** Builds the client program in Go, and returns its path. What has not changed is not built again. */
@@ -161,7 +168,7 @@ async function run(): Promise<number> {
     gaps,
     situations: [...names.map((name) => `fault: ${name}`), ...SITUATIONS],
     seconds: (performance.now() - startedMs) / 1000,
-    command: `node ${relative(process.cwd(), process.argv[1]!)} ${process.argv.slice(2).join(" ")}`.trim(),
+    command: commandOf(process.argv.slice(2)),
   };
   if (options.report !== undefined) writeReport(options.report, result);
   for (const each of notTested(result)) console.log(`did not occur, so was not tested: ${each}`);
