@@ -139,6 +139,8 @@ export class Episode implements Service {
     }
     for (const client of this.clients) client.start();
     await eventually(() => this.clients.every(({ isAtWork }) => isAtWork), true, 60_000);
+    // Those that are to be gone at the end are seen while they are there.
+    await eventually(() => this.servers.some(({ connectionCount }) => connectionCount > 0), true, 60_000);
     this.count("monotonic clock of a server shifted");
     this.count("monotonic clock of a client shifted");
   }
@@ -175,7 +177,7 @@ export class Episode implements Service {
       await client.kill9();
     }
     await this.expect("LEFTOVER", () =>
-      eventually(() => this.remains(), { claims: 0, sessions: 0, leases: 0 }, COMES_RIGHT_WITHIN_MS),
+      eventually(() => this.remains(), { claims: 0, sessions: 0, leases: 0, connections: 0 }, COMES_RIGHT_WITHIN_MS),
     );
     for (const server of this.servers) {
       const code = await server.stop();
@@ -198,7 +200,7 @@ export class Episode implements Service {
     return this.etcd.members[0]!;
   }
 
-  /** What sessions have left in etcd; servers have leases of their own. */
+  /** What clients have left in etcd and at servers; servers have leases of their own. */
   private async remains() {
     const [claims, sessions, servers, leases] = await Promise.all([
       this.member.countKeys("holdfast/claim/"),
@@ -206,7 +208,8 @@ export class Episode implements Service {
       this.member.countKeys("holdfast/server/"),
       this.member.countLeases(),
     ]);
-    return { claims, sessions, leases: Math.max(0, leases - servers) };
+    const connections = this.servers.reduce((sum, { connectionCount }) => sum + connectionCount, 0);
+    return { claims, sessions, leases: Math.max(0, leases - servers), connections };
   }
 
   private pendingOf({ run }: FleetClient): string {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "./network.ts";
@@ -43,6 +44,14 @@ export class FleetServer {
 
   get isRunning(): boolean {
     return this.program?.isRunning === true;
+  }
+
+  /** How many connections of clients it has. */
+  get connectionCount(): number {
+    const port = GRPC_PORT.toString(16).toUpperCase();
+    const lines = readFileSync(`/proc/${this.program!.pid}/net/tcp`, "utf8").split("\n");
+    // Columns: number, local address:port, remote address:port, state; 01 is established.
+    return lines.filter((line) => new RegExp(`^\\s*\\d+: \\w+:${port} \\w+:\\w+ 01 `).test(line)).length;
   }
 
   start(): void {

@@ -53,6 +53,7 @@ export function killServers(times: number, withinMs: number, gaps: Gaps): (episo
       const server = episode.random.pick(episode.servers);
       killedAtMs.push(monotonicMs());
       await server.kill9();
+      episode.log(`killed: ${server.machine.name}`);
       episode.count("show: server killed under load");
       server.start();
       await server.serves(30_000);
@@ -88,6 +89,7 @@ export function killLeaders(times: number): (episode: Episode) => Promise<void> 
       }
       await episode.registers.nextHolder();
       await leader.kill9();
+      episode.log(`killed: the leader (${leader.machine.name})`);
       episode.count("show: leader of etcd killed right after a grant");
       await delay(episode.random.below(2500));
       leader.start();
