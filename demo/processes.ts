@@ -1,7 +1,8 @@
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 
-/** A process of the demo that talks by messages. */
+/** A process of the demo, in whatever language, that talks by lines of JSON. */
 export interface Talker<News, Orders> extends AsyncDisposable {
   readonly pid: number;
   tell(order: Orders): void;
@@ -12,13 +13,18 @@ export interface Talker<News, Orders> extends AsyncDisposable {
   onNews: (news: News) => void;
 }
 
-/** Starts one of the demo's own files. */
-export function startTalker<News, Orders extends object>(file: string, args: readonly string[]): Talker<News, Orders> {
-  const child = fork(join(import.meta.dirname, file), args);
+/** Starts a program. It goes when its input ends, as it does when the demo has gone, however that went. */
+export function startTalker<News, Orders extends object>(
+  command: readonly [string, ...string[]],
+): Talker<News, Orders> {
+  const [program, ...args] = command;
+  // A group of its own: Ctrl-C is for the demo, which then ends it.
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"], detached: true });
   const ended = whenEnded(child);
+  child.stdin!.on("error", () => undefined);
   const talker: Talker<News, Orders> = {
     pid: child.pid!,
-    tell: (order) => void child.send(order),
+    tell: (order) => void child.stdin!.write(`${JSON.stringify(order)}\n`),
     ended,
     kill: (signal) => void child.kill(signal),
     onNews: () => undefined,
@@ -27,7 +33,7 @@ export function startTalker<News, Orders extends object>(file: string, args: rea
       await ended;
     },
   };
-  child.on("message", (news: News) => talker.onNews(news));
+  createInterface(child.stdout!).on("line", (line) => talker.onNews(JSON.parse(line)));
   return talker;
 }
 
@@ -80,15 +86,18 @@ export async function startServer(etcd: string): Promise<ServerProcess> {
 }
 
 /** Builds the pinned etcd where that has not been done, and resolves with its path. */
-export function buildEtcd(): Promise<string> {
-  const script = join(import.meta.dirname, "../tools/build.sh");
-  const child = spawn(script, ["etcd"], { stdio: ["ignore", "pipe", "inherit"] });
+export async function buildEtcd(): Promise<string> {
+  return (await build("tools/build.sh", ["etcd"])).trimEnd().split("\n").at(-1)!;
+}
+
+/** Runs what builds a part of the demo, in the root of the repository; resolves with what it printed. */
+export async function build(program: string, args: readonly string[]): Promise<string> {
+  const child = spawn(program, args, { cwd: join(import.meta.dirname, ".."), stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
   });
-  return whenEnded(child).then((code) => {
-    if (code !== 0) throw new Error("etcd could not be built: see above");
-    return output.trimEnd().split("\n").at(-1)!;
-  });
+  const code = await whenEnded(child);
+  if (code !== 0) throw new Error(`${program} ${args.join(" ")} failed: see above`);
+  return output;
 }

@@ -6,6 +6,7 @@ import type { Books } from "./stock.ts";
 export interface Result extends SalePlan {
   readonly books: Books;
   readonly served: ReadonlyMap<number, boolean>;
+  readonly boughtIn: ReadonlyMap<string, number>;
   readonly waitedMs: readonly number[];
   readonly killed: number;
   readonly paused: number;
@@ -28,6 +29,7 @@ export function report(result: Result): string {
     ["below zero", times(books.timesNegative)],
     ["two inside", times(books.twoInside)],
     ["served", `${served.size} buyers: ${bought} bought, ${served.size - bought} came too late`],
+    ["bought in", [...result.boughtIn].map(([language, count]) => `${language} ${count}`).join(", ")],
     ["grants", String(waitedMs.length)],
     ["killed", `${result.killed} processes, with kill -9, while they held the lock`],
     ["paused", `${result.paused} processes, while they held the lock, until another had it`],

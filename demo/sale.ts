@@ -1,4 +1,5 @@
-import type { BuyerNews, Order } from "./buyers.ts";
+import { join } from "node:path";
+import type { BuyerNews, BuyersProgram, Order } from "./buyers.ts";
 import { startTalker, type Talker } from "./processes.ts";
 import type { Books } from "./stock.ts";
 import type { StoreNews, StoreOrder } from "./store.ts";
@@ -6,6 +7,7 @@ import type { StoreNews, StoreOrder } from "./store.ts";
 export interface SalePlan {
   readonly stock: number;
   readonly buyers: number;
+  /** How many processes the buyers are in, the languages in turn. */
   readonly processes: number;
   readonly kills: number;
   readonly pauses: number;
@@ -14,10 +16,22 @@ export interface SalePlan {
 
 type Buyers = Talker<BuyerNews, { readonly kind: "begin" | "go-on" }>;
 
+/** Who tells something. */
+interface Origin {
+  readonly buyers: Buyers;
+  readonly language: string;
+  readonly trouble: Order["trouble"];
+}
+
+/** How many buyers of a process wait at a time: so few that every process has its turn while there is something to sell. */
+const AT_ONCE = 30;
+
 /** The store, the processes of the buyers, and the trouble that they are put into. Counts what they tell. */
 export class Sale implements AsyncDisposable {
   /** Whether each buyer that was served has bought. */
   readonly served = new Map<number, boolean>();
+  /** How many bought in each language. */
+  readonly boughtIn = new Map<string, number>();
   /** How long each grant was waited for, in milliseconds. */
   readonly waitedMs: number[] = [];
   killed = 0;
@@ -31,6 +45,7 @@ export class Sale implements AsyncDisposable {
   private readonly ready = new Set<Buyers>();
   private readonly plan: SalePlan;
   private readonly server: string;
+  private readonly programs: readonly BuyersProgram[];
   private readonly running = new Set<AsyncDisposable>();
   private readonly store: Talker<StoreNews, StoreOrder>;
   private readonly books = Promise.withResolvers<Books>();
@@ -38,10 +53,11 @@ export class Sale implements AsyncDisposable {
   /** Paused processes by their token: each is continued when a larger one has entered. */
   private readonly pausedBuyers = new Map<bigint, Buyers>();
 
-  constructor(plan: SalePlan, server: string) {
+  constructor(plan: SalePlan, server: string, programs: readonly BuyersProgram[]) {
     this.plan = plan;
     this.server = server;
-    this.store = startTalker("store.ts", [String(plan.stock)]);
+    this.programs = programs;
+    this.store = startTalker([process.execPath, join(import.meta.dirname, "store.ts"), String(plan.stock)]);
     this.store.onNews = (news) => this.onStore(news);
     this.running.add(this.store);
   }
@@ -63,22 +79,23 @@ export class Sale implements AsyncDisposable {
     const { processes, kills, pauses, ttlMs, buyers } = this.plan;
     const mine = Array.from({ length: buyers }, (_, buyer) => buyer).filter((buyer) => buyer % processes === index);
     const trouble = index < kills ? "kill" : index < kills + pauses ? "pause" : undefined;
-    const order = { server: this.server, store: `http://127.0.0.1:${port}`, ttlMs };
-    const code = await this.runBuyers({ ...order, buyers: mine, trouble });
+    const program = this.programs[index % this.programs.length]!;
+    const order = { server: this.server, store: `http://127.0.0.1:${port}`, ttlMs, atOnce: AT_ONCE };
+    const code = await this.runBuyers(program, { ...order, buyers: mine, trouble });
     if (code === null && trouble === "kill") {
       const unserved = mine.filter((buyer) => !this.served.has(buyer));
-      await this.runBuyers({ ...order, buyers: unserved, trouble: undefined });
-    } else if (code !== 0) throw new Error(`a process of buyers ended with exit code ${code}`);
+      await this.runBuyers(program, { ...order, buyers: unserved, trouble: undefined });
+    } else if (code !== 0) throw new Error(`a process of buyers in ${program.language} ended with exit code ${code}`);
   }
 
-  private async runBuyers(order: Order): Promise<number | null> {
-    const buyers: Buyers = startTalker("buyers.ts", [JSON.stringify(order)]);
+  private async runBuyers({ language, command }: BuyersProgram, order: Order): Promise<number | null> {
+    const buyers: Buyers = startTalker([...command, JSON.stringify(order)]);
     this.running.add(buyers);
-    buyers.onNews = (news) => this.onBuyers(news, buyers, order);
+    buyers.onNews = (news) => this.onBuyers(news, { buyers, language, trouble: order.trouble });
     return buyers.ended;
   }
 
-  private onBuyers(news: BuyerNews, from: Buyers, { trouble }: Order): void {
+  private onBuyers(news: BuyerNews, { buyers: from, language, trouble }: Origin): void {
     switch (news.kind) {
       case "ready":
         this.ready.add(from);
@@ -90,6 +107,7 @@ export class Sale implements AsyncDisposable {
         return;
       case "served":
         this.served.set(news.buyer, news.bought);
+        if (news.bought) this.boughtIn.set(language, (this.boughtIn.get(language) ?? 0) + 1);
         return;
       case "lost":
         this.lost++;
@@ -100,24 +118,24 @@ export class Sale implements AsyncDisposable {
         return;
       case "in-trouble":
         this.store.tell({ kind: "abandoned", token: news.token });
-        if (trouble === "pause") this.pause(from, BigInt(news.token));
-        else this.kill(from);
+        if (trouble === "pause") this.pause(from, language, BigInt(news.token));
+        else this.kill(from, language);
         return;
       default:
         news satisfies never;
     }
   }
 
-  private kill(buyers: Buyers): void {
+  private kill(buyers: Buyers, language: string): void {
     this.killed++;
-    console.log(`  process ${buyers.pid} is killed while it holds the lock`);
+    console.log(`  process ${buyers.pid} (${language}) is killed while it holds the lock`);
     buyers.kill("SIGKILL");
   }
 
-  private pause(buyers: Buyers, token: bigint): void {
+  private pause(buyers: Buyers, language: string, token: bigint): void {
     this.paused++;
     this.pausedBuyers.set(token, buyers);
-    console.log(`  process ${buyers.pid} is paused while it holds the lock with token ${token}`);
+    console.log(`  process ${buyers.pid} (${language}) is paused while it holds the lock with token ${token}`);
     buyers.kill("SIGSTOP");
   }
 

@@ -1,6 +1,7 @@
 /** The process that keeps the stock, started by main.ts: `Stock` over HTTP on loopback. */
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createInterface } from "node:readline";
 import { type Books, type Step, Stock } from "./stock.ts";
 
 /** What the store tells main.ts. */
@@ -20,7 +21,7 @@ async function readJson(request: IncomingMessage): Promise<Step> {
   return JSON.parse(text);
 }
 
-const tell = (news: StoreNews) => process.send!(news);
+const tell = (news: StoreNews) => process.stdout.write(`${JSON.stringify(news)}\n`);
 
 const stock = new Stock(Number(process.argv[2]));
 const server = createServer(async (request, response) => {
@@ -32,9 +33,10 @@ const server = createServer(async (request, response) => {
 });
 server.listen(0, "127.0.0.1", () => tell({ kind: "listening", port: (server.address() as AddressInfo).port }));
 
-process.on("message", (order: StoreOrder) => {
+for await (const line of createInterface(process.stdin)) {
+  const order: StoreOrder = JSON.parse(line);
   if (order.kind === "abandoned") stock.abandon(BigInt(order.token));
   else tell({ kind: "books", books: stock.closeBooks() });
-});
+}
 // It goes when main.ts does, however that went.
-process.on("disconnect", () => process.exit());
+process.exit();

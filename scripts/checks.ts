@@ -20,7 +20,7 @@ const checks: readonly Check[] = [
   { name: "lint and format", command: "biome check --error-on-warnings .", repair: "make format" },
   {
     name: "Go vet, format and modules",
-    command: `for module in clients/go examples/stubs/go; do
+    command: `for module in clients/go examples examples/stubs/go; do
       (cd $module && go vet ./... && go mod tidy -diff && if gofmt -l . | grep .; then exit 1; fi) || exit 1
     done`,
     repair: "gofmt -w and go mod tidy in the folder named above",

@@ -14,8 +14,8 @@ describe("make demo", () => {
       /^two inside +never$/m,
       /^served +1000 buyers: 300 bought, 700 came too late$/m,
       /^killed +3 processes/m,
-      /^paused +2 processes/m,
-      /^stale writes +2 refused; 2 writers had been told/m,
+      /^paused +3 processes/m,
+      /^stale writes +3 refused; 3 writers had been told/m,
       /^acquire +average \d+ ms, p50 \d+ ms, p99 \d+ ms$/m,
       /^left in etcd +0 keys, 0 leases$/m,
     ])
