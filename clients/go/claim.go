@@ -23,9 +23,9 @@ type claim struct {
 	runtime *sessionRuntime
 	id      uint64
 	specs   []*pb.LockSpec
-	// settled is closed when it is granted or denied; gone when a claim that was given up is known to be gone.
-	settled, gone chan struct{}
-	// moved says that there is a new place.
+	// settled is closed when it is granted or denied.
+	settled chan struct{}
+	// moved says that there is a new place; nil if nobody wants to know.
 	moved chan struct{}
 
 	// Guarded by the runtime's lock. Once settled is closed, locks and refusal do not change.
@@ -35,16 +35,19 @@ type claim struct {
 	locks   []GrantedLock
 	refusal error
 	loss    *LostError
+	// gone is closed when a claim that was given up is known to be gone; nil while it is not given up.
+	gone chan struct{}
 	// onEnd are the contexts of those who hold it.
 	onEnd   map[*Lock]context.CancelCauseFunc
 	updates []chan error
 }
 
-func newClaim(r *sessionRuntime, id uint64, specs []*pb.LockSpec) *claim {
-	return &claim{
-		runtime: r, id: id, specs: specs,
-		settled: make(chan struct{}), gone: make(chan struct{}), moved: make(chan struct{}, 1),
+func newClaim(r *sessionRuntime, id uint64, specs []*pb.LockSpec, tellsPlace bool) *claim {
+	c := &claim{runtime: r, id: id, specs: specs, settled: make(chan struct{})}
+	if tellsPlace {
+		c.moved = make(chan struct{}, 1)
 	}
+	return c
 }
 
 // await returns when it is granted or denied. When the context ends before, it is given up: a grant that crosses this on
@@ -58,7 +61,7 @@ func (c *claim) await(ctx context.Context, onWaiting func(Place)) error {
 		case <-done:
 			return c.giveUpWaiting(ctx)
 		case <-c.moved:
-			if place, ok := c.takePlace(); ok && onWaiting != nil {
+			if place, ok := c.takePlace(); ok {
 				onWaiting(place)
 			}
 		}
@@ -96,7 +99,7 @@ func (c *claim) giveUpWaiting(ctx context.Context) error {
 
 // giveUp releases it for good. The lock is held.
 func (c *claim) giveUp() {
-	c.stage = claimReleased
+	c.stage, c.gone = claimReleased, make(chan struct{})
 	c.failUpdates()
 	c.runtime.run(c.runtime.machine.Release(c.id, c.runtime.now()))
 }
@@ -156,6 +159,13 @@ func (c *claim) lookedAt() (stage claimStage, err error) {
 	return c.stage, nil
 }
 
+// givenUp is closed when it is known to be gone; nil: it has not been given up.
+func (c *claim) givenUp() <-chan struct{} {
+	c.runtime.mu.Lock()
+	defer c.runtime.mu.Unlock()
+	return c.gone
+}
+
 func (c *claim) isHeld() bool {
 	stage, _ := c.lookedAt()
 	return stage == claimHeld
@@ -200,6 +210,7 @@ func (c *claim) waiting(place *pb.Waiting) {
 	select {
 	case c.moved <- struct{}{}:
 	default:
+		// It has been told to look, or there is nobody to tell.
 	}
 }
 

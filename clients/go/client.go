@@ -164,7 +164,7 @@ func (c *Client) acquire(ctx context.Context, specs []Spec, o lockOptions) (*Loc
 
 // claim makes a claim and waits for it. What is granted is a frame for what is nested in it, if there is one.
 func (c *Client) claim(ctx context.Context, request session.Request, o lockOptions, f *frame) (*Lock, error) {
-	claim := c.runtime.acquire(request)
+	claim := c.runtime.acquire(request, o.onWaiting != nil)
 	if err := claim.await(ctx, o.onWaiting); err != nil {
 		return nil, err
 	}

@@ -91,16 +91,17 @@ func (l *Lock) Unlock(ctx context.Context) error {
 		}
 		close(l.unlocked)
 	})
-	if stage, _ := l.claim.lookedAt(); l.result != nil || stage != claimReleased {
+	gone := l.claim.givenUp()
+	if l.result != nil || gone == nil {
 		return l.result
 	}
 	select {
-	case <-l.claim.gone:
+	case <-gone:
 		return nil
 	case <-ctx.Done():
 	}
 	select {
-	case <-l.claim.gone:
+	case <-gone:
 		return nil
 	default:
 		return aborted(ctx, "waiting for the answer to the release of "+quoted(l.claim.specs))

@@ -61,7 +61,11 @@ func TestATryOfATakenLockIsBusyAndTellsWhoHoldsIt(t *testing.T) {
 func TestAWaitThatIsOverTimesOutWithTheHolders(t *testing.T) {
 	held := lock(t, dial(t), "timeout")
 	defer held.Unlock(patient(t))
-	_, err := dial(t).Lock(patient(t), "timeout", holdfast.Wait(50*time.Millisecond))
+	client := dial(t)
+	if err := client.Ready(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := client.Lock(patient(t), "timeout", holdfast.Wait(50*time.Millisecond))
 	var failed *holdfast.Error
 	if !errors.Is(err, holdfast.ErrTimeout) || !errors.As(err, &failed) || len(failed.Holders) != 1 {
 		t.Errorf("it said %v", err)

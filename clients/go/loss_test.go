@@ -48,6 +48,7 @@ func TestLossesAreReportedBeforeTheNextHoldersAreGranted(t *testing.T) {
 					return
 				}
 				granted[i] = monotonic()
+				isWaiting()
 				after.Unlock(patient(t))
 			})
 			<-held.Context().Done()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,8 @@ type reads struct {
 	mu     sync.Mutex
 	conns  map[string]*grpc.ClientConn
 	closed bool
-	// turn counts failures: which address answered last, or is to be asked next.
-	turn int
+	// current is the address that answered last, or is to be asked next.
+	current string
 }
 
 func newReads(r *sessionRuntime) *reads {
@@ -38,32 +39,67 @@ func (r *reads) close() {
 	clear(r.conns)
 }
 
-// stub is the service at the address whose turn it is, and how many addresses there are.
-func (r *reads) stub() (service pb.LockServiceClient, turn, count int, err error) {
-	addresses := r.runtime.addresses()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil, 0, 0, &Error{Reason: ReasonClosedByClient, Message: "the client was closed"}
-	}
-	address := addresses[r.turn%len(addresses)]
-	conn := r.conns[address]
-	if conn == nil {
-		if conn, err = connectTo(address, r.runtime.settings); err != nil {
-			return nil, 0, 0, invalid("address %q: %v", address, err)
-		}
-		r.conns[address] = conn
-	}
-	return pb.NewLockServiceClient(conn), r.turn, len(addresses), nil
+// leastAttempts is how often a call is tried at least: one address may stand for several servers, of which the next may
+// answer.
+const leastAttempts = 3
+
+// round are the addresses that one call asks, one after the other.
+type round struct {
+	reads     *reads
+	addresses []string
+	at        int
 }
 
-// moveOn has another address asked next, unless somebody else saw to that.
-func (r *reads) moveOn(turn int) {
+// newRound begins with the current address, and forgets those that are known no more.
+func (r *reads) newRound() *round {
+	known := r.runtime.addresses()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.turn == turn {
-		r.turn++
+	for address, conn := range r.conns {
+		if !slices.Contains(known, address) {
+			conn.Close()
+			delete(r.conns, address)
+		}
 	}
+	first := max(0, slices.Index(known, r.current))
+	return &round{reads: r, addresses: slices.Concat(known[first:], known[:first])}
+}
+
+func (r *round) address() string { return r.addresses[r.at%len(r.addresses)] }
+
+// left is how many are to be asked for the first time, the present one included; at least 1.
+func (r *round) left() int { return max(1, len(r.addresses)-r.at) }
+
+// stub is the service at the present address.
+func (r *round) stub() (pb.LockServiceClient, error) {
+	r.reads.mu.Lock()
+	defer r.reads.mu.Unlock()
+	if r.reads.closed {
+		return nil, &Error{Reason: ReasonClosedByClient, Message: "the client was closed"}
+	}
+	address := r.address()
+	conn := r.reads.conns[address]
+	if conn == nil {
+		var err error
+		if conn, err = connectTo(address, r.reads.runtime.settings); err != nil {
+			return nil, invalid("address %q: %v", address, err)
+		}
+		r.reads.conns[address] = conn
+	}
+	return pb.NewLockServiceClient(conn), nil
+}
+
+// moveOn turns to the next address; false if enough were asked. Of several calls that fail at one address the first has
+// the others begin with the next one.
+func (r *round) moveOn() bool {
+	failed := r.address()
+	r.at++
+	r.reads.mu.Lock()
+	defer r.reads.mu.Unlock()
+	if r.reads.current == failed || r.reads.current == "" {
+		r.reads.current = r.address()
+	}
+	return r.at < max(leastAttempts, len(r.addresses))
 }
 
 // elsewhere tells whether another server may do better.
@@ -71,33 +107,28 @@ func elsewhere(err error) bool {
 	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrDraining) || errors.Is(err, ErrStoreUnavailable)
 }
 
-// ask asks each address at most once, all within the time that a call may take.
+// ask asks each address once, and three in all if there are fewer, within the time that a call may take.
 func ask[Response any](
 	ctx context.Context, r *reads, call func(context.Context, pb.LockServiceClient) (Response, error),
-) (Response, error) {
+) (response Response, err error) {
 	end := time.Now().Add(r.runtime.settings.callTimeout)
-	for attempt := 1; ; attempt++ {
-		service, turn, count, err := r.stub()
+	for round := r.newRound(); ; {
+		service, err := round.stub()
 		if err != nil {
-			return *new(Response), err
+			return response, err
 		}
-		share := time.Until(end) / time.Duration(max(1, count-attempt+1))
+		share := time.Until(end) / time.Duration(round.left())
 		once, cancel := context.WithTimeout(ctx, max(share, time.Millisecond))
-		response, err := call(once, service)
+		response, err = call(once, service)
 		cancel()
 		if err == nil {
 			return response, nil
 		}
 		if ctx.Err() != nil {
-			return *new(Response), aborted(ctx, "asking a server")
+			return response, aborted(ctx, "asking a server")
 		}
-		err = errorOfCall(err)
-		if !elsewhere(err) {
-			return *new(Response), err
-		}
-		r.moveOn(turn)
-		if attempt >= count {
-			return *new(Response), err
+		if err = errorOfCall(err); !elsewhere(err) || !round.moveOn() {
+			return response, err
 		}
 	}
 }
@@ -251,8 +282,8 @@ func (c *Client) WatchLocks(ctx context.Context, target Target, options ...LookO
 func (c *Client) watch(ctx context.Context, request *pb.WatchLocksRequest, show func(Changes) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for attempt := 1; ; attempt++ {
-		service, turn, count, err := c.reads.stub()
+	for round := c.reads.newRound(); ; {
+		service, err := round.stub()
 		if err != nil {
 			return err
 		}
@@ -263,11 +294,7 @@ func (c *Client) watch(ctx context.Context, request *pb.WatchLocksRequest, show 
 		if ctx.Err() != nil {
 			return aborted(ctx, "watching locks")
 		}
-		if !elsewhere(err) {
-			return err
-		}
-		c.reads.moveOn(turn)
-		if began || attempt >= count {
+		if !elsewhere(err) || !round.moveOn() || began {
 			return err
 		}
 	}

@@ -115,11 +115,11 @@ func (r *sessionRuntime) open() *opening {
 }
 
 // acquire wants a claim, for an owner that may be told at once what becomes of it.
-func (r *sessionRuntime) acquire(request session.Request) *claim {
+func (r *sessionRuntime) acquire(request session.Request, tellsPlace bool) *claim {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id, effects := r.machine.Acquire(request, r.now())
-	c := newClaim(r, id, request.Locks)
+	c := newClaim(r, id, request.Locks, tellsPlace)
 	r.claims[id] = c
 	r.run(effects)
 	return c

@@ -94,6 +94,19 @@ func TestAnAddressHasAThirdOfTheTTLToConnectAndAsLongToOpen(t *testing.T) {
 	}
 }
 
+func TestAStreamThatIsConnectedAfterItWasGivenUpIsNotUsed(t *testing.T) {
+	r := newRun(t)
+	r.acquire("a")
+	late := r.dialed()
+	r.pass(5 * time.Second)
+	r.connected(late)
+	r.expectSent()
+	r.session()
+	r.connected(late)
+	r.breaks(late)
+	r.expectSent("open", "acquire 1")
+}
+
 func TestANewSessionThatOpensTooLateIsClosed(t *testing.T) {
 	r := newRun(t)
 	r.acquire("a")

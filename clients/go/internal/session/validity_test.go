@@ -138,7 +138,8 @@ func TestASessionThatOpensTooLateToBeBelievedIsClosed(t *testing.T) {
 	late := opened()
 	late.GetOpened().ValidFor.Reset()
 	late.GetOpened().ValidFor.Seconds = 1
-	r.receive(stream, late)
+	r.receive(stream, late, granted(1))
+	r.expectTold()
 	r.expectSent("open", "close")
 	if r.machine.SessionID() != "" {
 		t.Error("it believes in a session that opened too late")
