@@ -68,7 +68,7 @@ func holdLocks(text string) {
 			}
 			tell(news{Lock: name, Kind: "held", At: monotonic()})
 			lastHeld := int64(0)
-			for at := monotonic(); held.Held() || held.Context().Err() == nil; at = monotonic() {
+			for at := monotonic(); held.Context().Err() == nil || held.Held(); at = monotonic() {
 				lastHeld = at
 				time.Sleep(time.Millisecond)
 			}

@@ -125,6 +125,42 @@ func TestCancellingWhileItIsGrantedLeavesNothingHeld(t *testing.T) {
 	held.Unlock(patient(t))
 }
 
+// crossing is a context that ends just when the lock that is waited for has been granted.
+type crossing struct {
+	context.Context
+	cancel  context.CancelFunc
+	granted func()
+}
+
+func (c crossing) Done() <-chan struct{} {
+	c.granted()
+	c.cancel()
+	return c.Context.Done()
+}
+
+func TestAGrantThatCrossesTheEndOfTheContextIsGivenBack(t *testing.T) {
+	client := dial(t)
+	for range 20 {
+		background, cancel := context.WithCancel(context.Background())
+		ctx := crossing{background, cancel, func() {
+			eventually(t, "it is granted", func() bool {
+				info, err := client.GetLock(patient(t), "crosses")
+				return err == nil && info.HolderCount == 1
+			})
+			// And that it was told so.
+			<-time.After(10 * time.Millisecond)
+		}}
+		held, err := client.Lock(ctx, "crosses")
+		if err == nil {
+			held.Unlock(patient(t))
+		}
+		eventually(t, "it is free", func() bool {
+			info, err := client.GetLock(patient(t), "crosses")
+			return err == nil && info.State == holdfast.Free
+		})
+	}
+}
+
 func TestReadersShareAndAWriterExcludes(t *testing.T) {
 	client, other := dial(t), dial(t)
 	first, err := client.RLock(patient(t), "shared")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/pprof"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +84,19 @@ func expectLoss(t *testing.T, held *holdfast.Lock, reason error) {
 	if err := held.Unlock(patient(t)); !errors.Is(err, holdfast.ErrLost) {
 		t.Errorf("Unlock said %v", err)
 	}
+}
+
+func TestTheErrOfALocksContextReadsTheClock(t *testing.T) {
+	relay := relayed(t)
+	client := dialTo(t, []string{relay.Address}, holdfast.WithTTL(2*time.Second), holdfast.WithCloseTimeout(0))
+	held := lock(t, client, "clock")
+	relay.BlackHole()
+	held.StopTimer()
+	<-time.After(held.Remaining())
+	if held.Context().Err() == nil {
+		t.Error("it believes past the deadline")
+	}
+	expectLoss(t, held, holdfast.ErrSessionExpired)
 }
 
 func TestABrokenConnectionIsResumedWithoutAWord(t *testing.T) {
@@ -263,6 +278,26 @@ func TestACloseFreesEverythingAtOnceAndRefusesWhatComesAfter(t *testing.T) {
 	}
 	client.Close()
 	lock(t, dial(t), "closed", holdfast.Wait(0)).Unlock(patient(t))
+}
+
+func TestNoGoroutineIsLeftWhenCloseReturns(t *testing.T) {
+	for range 20 {
+		client, err := holdfast.Dial(shared.Addresses())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock(t, client, "goroutines")
+		client.Close()
+		var stacks strings.Builder
+		if err := pprof.Lookup("goroutine").WriteTo(&stacks, 2); err != nil {
+			t.Fatal(err)
+		}
+		for _, mine := range []string{"go.(*stream)", "go.(*sessionRuntime)", "go.(*claim)"} {
+			if strings.Contains(stacks.String(), mine) {
+				t.Fatalf("%s still runs", mine)
+			}
+		}
+	}
 }
 
 func TestWithoutAServerEverythingIsUnreachable(t *testing.T) {
