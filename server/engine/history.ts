@@ -285,13 +285,28 @@ class Ring {
   private forget(): void {
     const slot = this.slots[this.oldest] as Slot;
     this.characters -= this.sizes[this.oldest] as number;
-    Object.assign(slot, EMPTY);
+    clear(slot);
     this.oldest = (this.oldest + 1) % this.limits.events;
     this.count--;
   }
 }
 
-const EMPTY: HistoryEvent = {
+/** Lets go of what a slot pointed to. Written out: copying an empty one over it takes ten times as long. */
+function clear(slot: Slot): void {
+  slot.locks = NO_LOCKS;
+  slot.sessionId = "";
+  slot.claimId = 0n;
+  slot.token = 0n;
+  slot.reason = undefined;
+  slot.message = "";
+  slot.waitedMs = undefined;
+  slot.heldMs = undefined;
+  slot.client = undefined;
+  slot.actor = "";
+  slot.purpose = "";
+}
+
+const emptySlot = (): Slot => ({
   seq: 0,
   atMs: 0,
   kind: "server",
@@ -306,6 +321,4 @@ const EMPTY: HistoryEvent = {
   client: undefined,
   actor: "",
   purpose: "",
-};
-
-const emptySlot = (): Slot => ({ ...EMPTY });
+});
