@@ -6,6 +6,8 @@ import {
   type StatisticsSample,
 } from "../../clients/typescript/src/gen/holdfast/v1/admin_service.ts";
 import { Liveness, OnDisconnect } from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
+import { lockNameProblem } from "../../server/core/lock-name.ts";
+import { hostileTexts } from "../console/hostile-texts.ts";
 import { Admin } from "../support/admin.ts";
 import { eventually } from "../support/eventually.ts";
 import { useService } from "../support/service.ts";
@@ -185,6 +187,34 @@ describe("WatchStatistics", () => {
     expect(withGrants.acquireTime?.bucketCounts.reduce((a, b) => a + b, 0)).toBe(withGrants.grants);
     await eventually(() => samples.at(-1)?.heldCount, 6);
     call.cancel();
+  });
+});
+
+describe("texts that others chose", () => {
+  it("come through every answer as they were sent, to the last character", async () => {
+    const texts = [...hostileTexts(200), "漢".repeat(42), "x".repeat(128)].map((text) => text.slice(0, 100));
+    const names = texts.map((text) => (lockNameProblem(text) === undefined ? text : `fine/${texts.indexOf(text)}`));
+    await using sessions = await service().sessionsAt([0], { name: texts[21]! });
+    const [session] = sessions.list;
+    for (const [at, purpose] of texts.entries())
+      session.acquire([names[at]!], { purpose, reentryId: purpose.slice(0, 40) });
+    const held = async () => (await admins[1].getSession(session.id)).session?.heldCount;
+    await eventually(held, texts.length);
+    const { session: seen, claims } = await admins[1].getSession(session.id);
+    expect(seen?.client?.name).toBe(texts[21]);
+    expect(claims.map(({ locks }) => locks[0]?.name)).toEqual(names);
+    const { events } = await admins[0].listEvents({
+      sessionId: session.id,
+      kinds: [EventKind.GRANTED],
+      maxEvents: 500,
+    });
+    const told = new Map(events.map(({ claimId, purpose, lockNames }) => [Number(claimId), [purpose, lockNames[0]]]));
+    for (const [at, purpose] of texts.entries()) expect(told.get(at + 1)).toEqual([purpose, names[at]]);
+    await using others = await service().sessionsAt([1]);
+    for (const name of names) others.list[0].acquire(name, { reentryId: name.slice(0, 40) });
+    await eventually(async () => (await admins[0].getWaitGraph({ maxNodes: 1_000 })).edges.length, names.length);
+    const { edges } = await admins[0].getWaitGraph({ maxNodes: 1_000 });
+    expect(edges.map(({ lockName }) => lockName).sort()).toEqual([...names].sort());
   });
 });
 
