@@ -260,9 +260,14 @@ export class Episode implements Service {
         this.count(answered.accepted ? "register touched" : "late touch refused by the register");
     for (const server of this.servers) {
       this.count("server found no etcd at its start and gave up", server.gaveUp);
-      const log = readFileSync(server.logFile, "utf8");
-      for (const [event, name] of LOGGED) this.count(name, log.split(`"${event}"`).length - 1);
+      this.countInLog(server.logFile, SAID_BY_SERVERS);
     }
+    for (const member of this.etcd.members) this.countInLog(member.logFile, SAID_BY_ETCD);
+  }
+
+  private countInLog(logFile: string, texts: readonly (readonly [text: string, name: string])[]): void {
+    const log = readFileSync(logFile, "utf8");
+    for (const [text, name] of texts) this.count(name, log.split(text).length - 1);
   }
 
   private async end(): Promise<void> {
@@ -274,11 +279,15 @@ export class Episode implements Service {
   }
 }
 
-/** Events in the logs of servers that say that a fault was felt. */
-const LOGGED: readonly (readonly [string, string])[] = [
-  ["watch.broken", "watch of a server broken and replaced"],
-  ["watch.compacted", "watch of a server compacted away"],
-  ["renewals.broken", "stream of renewals broken and replaced"],
-  ["engine.paused", "pause of a server noticed by itself"],
-  ["table.resynced", "table of a server synced anew"],
-];
+/** What logs say of faults that were felt. */
+const SAID_BY_SERVERS = [
+  ['"watch.broken"', "watch of a server broken and replaced"],
+  ['"watch.compacted"', "watch of a server compacted away"],
+  ['"renewals.broken"', "stream of renewals broken and replaced"],
+  ['"engine.paused"', "pause of a server noticed by itself"],
+  ['"table.resynced"', "table of a server synced anew"],
+] as const;
+const SAID_BY_ETCD = [
+  ["slow fdatasync", "slow disk noticed by etcd"],
+  ["input/output error", "failing disk noticed by etcd, which ends for it"],
+] as const;

@@ -82,7 +82,7 @@ export class EtcdMember {
   /** "host:port" for clients. */
   readonly endpoint: string;
   private readonly command: readonly string[];
-  private readonly logFile: string;
+  readonly logFile: string;
   private readonly kv: KVClient;
   private readonly lease: LeaseClient;
   private readonly maintenance: MaintenanceClient;

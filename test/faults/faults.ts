@@ -135,7 +135,7 @@ const KINDS: readonly ((service: Service, random: Random) => Fault)[] = [
     relayed("client and server in a black hole", random.pick(serverRelays), between(random, 1000, 9000), (relay) =>
       relay.blackHole(),
     ),
-  ({ etcd }, random) => slowDisk(random.pick(etcd.members), between(random, 1500, 6000), between(random, 20, 300)),
+  ({ etcd }, random) => slowDisk(random.pick(etcd.members), between(random, 2500, 6000), between(random, 20, 1500)),
   ({ etcd }, random) => failingDisk(random.pick(etcd.members), between(random, 500, 3000)),
   ({ etcd }, random) =>
     repeated("leader of etcd moved every 2 s", "leader", between(random, 4000, 9000), 2000, () => etcd.moveLeader()),

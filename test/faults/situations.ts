@@ -26,6 +26,8 @@ export const SITUATIONS: readonly string[] = [
   "watch of a server broken and replaced",
   "watch of a server compacted away",
   "stream of renewals broken and replaced",
+  "slow disk noticed by etcd",
+  "failing disk noticed by etcd, which ends for it",
   "pause of a server noticed by itself",
   "table of a server synced anew",
 ];
