@@ -101,6 +101,7 @@ async function run(): Promise<number> {
   const startedMs = performance.now();
   const network = new Network();
   await addMachines(network);
+  await network.prove();
   const top = mkdtempSync(join(tmpdir(), "holdfast-faults-"));
   const shows = new Map<string, EpisodeResult>();
   const episodes: EpisodeResult[] = [];

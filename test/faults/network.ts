@@ -1,4 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 
 /** The last byte of the address of whoever runs the episode; what it starts has others. */
 const HUB = 1;
@@ -30,6 +32,30 @@ export class Network {
 
   machine(name: string): Machine {
     return this.machines.get(name)!;
+  }
+
+  /** Sees once that what is cut is cut, and mended when it is mended; rejects if it is not so. */
+  async prove(): Promise<void> {
+    const [machine] = this.machines.values();
+    const server = createServer((socket) => socket.end());
+    server.listen(0, this.hub);
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const expect = async (what: string, reached: boolean): Promise<void> => {
+      // The first after a cut may be told that nobody has the address: what was asked meanwhile is answered late.
+      for (let attempt = 0; attempt < 20; attempt++) if ((await machine!.reaches(this.hub, port)) === reached) return;
+      throw new Error(`${machine!.name} ${what}, and it ${reached ? "does not reach" : "reaches"} the hub`);
+    };
+    await expect("was added", true);
+    machine!.unplug();
+    await expect("was unplugged", false);
+    machine!.plugIn();
+    await expect("was plugged in again", true);
+    machine!.loseAllTo(this.hub);
+    await expect("loses what it sends", false);
+    machine!.mend();
+    await expect("was mended", true);
+    server.close();
   }
 
   /** Everything gets through again. */
@@ -105,6 +131,14 @@ export class Machine {
   mend(): void {
     for (const other of this.unreachable) this.inside("ip", "route", "del", "blackhole", `${other}/32`);
     this.unreachable.clear();
+  }
+
+  /** Whether a connection can be made from here. */
+  async reaches(host: string, port: number): Promise<boolean> {
+    const connect = ["timeout", "3", "bash", "-c", `exec 3<>/dev/tcp/${host}/${port}`];
+    const [file, ...args] = this.command(connect);
+    const [code] = await once(spawn(file!, args, { stdio: "ignore" }), "exit");
+    return code === 0;
   }
 
   private inside(...command: string[]): void {

@@ -16,6 +16,8 @@ export interface Relay extends AsyncDisposable {
   dropReplies(): void;
   /** Lets everything through, in either direction, only so much later. */
   delay(ms: number): void;
+  /** How many pieces are under way that were delayed. */
+  readonly delayedCount: number;
   /** Lets everything through again. Connections whose replies were lost are broken: their bytes are gone. */
   mend(): void;
   /** Resolves when there are no connections. */
@@ -60,6 +62,10 @@ class TcpRelay implements Relay {
 
   get connectionCount(): number {
     return this.pairs.size;
+  }
+
+  get delayedCount(): number {
+    return [...this.pairs].reduce((sum, { delayedCount }) => sum + delayedCount, 0);
   }
 
   cut(): void {
@@ -118,12 +124,14 @@ class Pair {
   delayMs = 0;
   private dropping = false;
   private hasDropped = false;
+  private readonly lanes: readonly Lane[];
 
   constructor(client: Socket, upstream: Socket, onClose: () => void) {
     this.client = client;
     this.upstream = upstream;
     const toUpstream = new Lane(upstream);
     const toClient = new Lane(client);
+    this.lanes = [toUpstream, toClient];
     client.on("data", (chunk) => toUpstream.send(chunk, this.delayMs));
     upstream.on("data", (chunk) => {
       if (!this.dropping) toClient.send(chunk, this.delayMs);
@@ -135,6 +143,10 @@ class Pair {
       socket.on("close", () => this.destroy());
     }
     client.once("close", onClose);
+  }
+
+  get delayedCount(): number {
+    return this.lanes.reduce((sum, { waitingCount }) => sum + waitingCount, 0);
   }
 
   setMode(mode: Mode): void {
@@ -159,6 +171,10 @@ class Lane {
 
   constructor(to: Socket) {
     this.to = to;
+  }
+
+  get waitingCount(): number {
+    return this.queue.length;
   }
 
   send(chunk: Buffer, delayMs: number): void {
