@@ -2067,6 +2067,19 @@ const elections: readonly Scenario[] = [
       ["B", "hears", {}, { leader: { value: "two" } }],
     ],
   },
+  {
+    title: "a leader that resigns while an observer is cut off is seen to be gone",
+    steps: [
+      ["A", "campaign", { election: "e", value: "one" }],
+      ["B", "connect", { via: "relay" }],
+      ["B", "observe", { election: "e" }],
+      ["B", "hears", {}, { leader: { value: "one" } }],
+      ["net", "cut", { of: "B" }],
+      ["A", "resign"],
+      ["net", "mend", { of: "B" }],
+      ["B", "hears", {}, { event: "leader", leader: null }],
+    ],
+  },
 ];
 
 const highTokens: readonly Scenario[] = [

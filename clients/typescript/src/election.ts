@@ -72,10 +72,13 @@ export class Election {
   async *observe(options: LookOptions = {}): AsyncGenerator<Leader | undefined, never, undefined> {
     let shown: Leader | undefined | null = null;
     for (;;) {
+      let seen = false;
       try {
         for await (const { locks, caughtUp } of this.#client.watchLocks({ name: this.#name }, options)) {
           const lock = locks.at(-1);
-          if (lock === undefined && !(caughtUp && shown === null)) continue;
+          seen ||= lock !== undefined;
+          // A lock that was not among those that exist is gone, and its leader with it.
+          if (lock === undefined && !(caughtUp && !seen)) continue;
           const leader: Leader | undefined = lock === undefined ? undefined : leaderOf(lock);
           if (shown !== null && isSame(shown, leader)) continue;
           shown = leader;
