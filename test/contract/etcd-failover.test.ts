@@ -47,6 +47,13 @@ class Repeated {
   }
 }
 
+const tell = (what: string, gaps: Record<string, number>) =>
+  console.log(
+    `${what}: longest gaps in ms: ${Object.entries(gaps)
+      .map(([of, ms]) => `${of} ${ms.toFixed()}`)
+      .join(", ")}`,
+  );
+
 describe("the etcd store on three members", () => {
   let cluster: EtcdCluster;
   let store: EtcdStore;
@@ -125,7 +132,7 @@ describe("the etcd store on three members", () => {
         await befall(leader);
         await cluster.leader(others);
       });
-      console.log(`leader ${what}: longest gaps in ms`, gaps, moves);
+      tell(`leader ${what}`, gaps);
       for (const gap of Object.values(gaps)) expect(gap).toBeLessThan(SOON_MS);
       expect(moves.at(-1)).toContain(`for ${(await cluster.leader(others)).endpoint}`);
     });
@@ -135,9 +142,10 @@ describe("the etcd store on three members", () => {
       await use(followers);
       const [used, other] = followers as [ClusterMember, ClusterMember];
       const gaps = await during(async () => befall(used));
-      console.log(`follower ${what}: longest gaps in ms`, gaps, moves);
+      tell(`follower ${what}`, gaps);
       for (const gap of Object.values(gaps)) expect(gap).toBeLessThan(SOON_MS);
-      expect(moves).toEqual([expect.stringContaining(`${used.endpoint} for ${other.endpoint}`)]);
+      // The two may have agreed on another leader meanwhile.
+      expect(moves.at(-1)).toContain(`${used.endpoint} for ${other.endpoint}`);
     });
   }
 });

@@ -169,7 +169,6 @@ describe("the etcd store in trouble", () => {
   it("revokes by itself a lease of which it never heard that it was granted", async () => {
     relay.dropReplies();
     expect(await grantLease(store, 60)).toEqual({ kind: "unavailable" });
-    expect(await etcd.countLeases()).toBe(1);
     // Its revoke goes the same way: it arrives, though its reply does not.
     while ((await etcd.countLeases()) > 0) await readRevision(sound);
     relay.mend();

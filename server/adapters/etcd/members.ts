@@ -1,4 +1,4 @@
-import { type Metadata, status } from "@grpc/grpc-js";
+import type { Metadata } from "@grpc/grpc-js";
 import { type CallFailure, describeFailure, type EtcdConnection } from "./connection.ts";
 import { chooseMember, type MemberView } from "./member-choice.ts";
 import { askMember, latest, type MemberWord, type Position } from "./position.ts";
@@ -20,10 +20,18 @@ const LOOK_EVERY_MS = 500;
 const LOOK_AGAIN_MS = 200;
 /** A look that is not answered by then has missed. etcd answers it from memory, after one round to a quorum. */
 const ANSWER_WITHIN_MS = 1_000;
+/**
+ * An etcd that is overloaded answers late as well, and to leave members again and again would make that worse: for some
+ * time after a connection was given up the next one is given twice as long.
+ */
+const ANSWER_AT_LAST_WITHIN_MS = 4_000;
+const OVERLOAD_LASTS_MS = 30_000;
 /** After so many in a row the connection itself may be what is dead. */
 const MISSES_TO_RECONNECT = 2;
 /** A deadline that fires so late fires because this process stood still: the answer may lie in the socket. */
 const OWN_PAUSE_MS = 200;
+/** etcd is told the deadline too, and may be the first to end the call, as cancelled. */
+const DEADLINES_APART_MS = 50;
 
 interface Watched {
   readonly connection: EtcdConnection;
@@ -32,12 +40,15 @@ interface Watched {
   /** Looks are counted; an answer is overtaken by that of a later one. */
   sent: number;
   answered: number;
+  /** The last that was sent over a connection that was given up. */
+  givenUp: number;
   timer: NodeJS.Timeout | undefined;
 }
 
 interface Look {
   readonly number: number;
   readonly sentAtMs: number;
+  readonly patienceMs: number;
   /** Where etcd was known to be when it was sent. */
   readonly before: Position | undefined;
 }
@@ -55,6 +66,8 @@ export class Members {
   private index = 0;
   /** The furthest that any member has told. */
   latest: Position | undefined;
+  private patienceMs = ANSWER_WITHIN_MS;
+  private gaveUpAtMs = Number.NEGATIVE_INFINITY;
   private closed = false;
 
   constructor(options: MembersOptions) {
@@ -65,6 +78,7 @@ export class Members {
       misses: 0,
       sent: 0,
       answered: 0,
+      givenUp: 0,
       timer: undefined,
     }));
     for (const member of this.members) this.look(member);
@@ -90,11 +104,13 @@ export class Members {
     if (this.closed) return;
     clearTimeout(member.timer);
     member.timer = setTimeout(() => this.look(member), member.view.kind === "sound" ? LOOK_EVERY_MS : LOOK_AGAIN_MS);
-    const look: Look = { number: ++member.sent, sentAtMs: performance.now(), before: this.latest };
+    const { latest: before } = this;
+    const patienceMs = this.patienceNow();
+    const look: Look = { number: ++member.sent, sentAtMs: performance.now(), patienceMs, before };
     const question = {
       key: this.options.key,
       metadata: this.options.metadata(),
-      deadlineMs: Date.now() + ANSWER_WITHIN_MS,
+      deadlineMs: Date.now() + patienceMs,
     };
     askMember(member.connection, question, (failure, word) => {
       if (failure !== null) this.missed(member, look, failure);
@@ -103,18 +119,14 @@ export class Members {
   }
 
   private missed(member: Watched, look: Look, failure: CallFailure): void {
-    if (look.number < member.answered || this.closed) return;
+    // What was given up here says nothing of the member.
+    if (look.number < member.answered || look.number <= member.givenUp || this.closed) return;
     const tookMs = performance.now() - look.sentAtMs;
-    if (failure.code === status.DEADLINE_EXCEEDED) {
-      if (tookMs > ANSWER_WITHIN_MS + OWN_PAUSE_MS) return;
-      member.misses++;
-    }
+    if (tookMs > look.patienceMs + OWN_PAUSE_MS) return;
+    if (tookMs >= look.patienceMs - DEADLINES_APART_MS) member.misses++;
     const wasSound = member.view.kind === "sound";
     member.view = { kind: "silent" };
-    if (member.misses >= MISSES_TO_RECONNECT) {
-      member.misses = 0;
-      member.connection.reconnect();
-    }
+    if (member.misses >= MISSES_TO_RECONNECT) this.giveUp(member);
     this.decide(describeFailure(failure));
     if (wasSound) this.look(member);
   }
@@ -132,6 +144,20 @@ export class Members {
     this.decide("");
   }
 
+  private patienceNow(): number {
+    if (performance.now() - this.gaveUpAtMs > OVERLOAD_LASTS_MS) this.patienceMs = ANSWER_WITHIN_MS;
+    return this.patienceMs;
+  }
+
+  /** Everything that is under way with a member fails. */
+  private giveUp(member: Watched): void {
+    this.patienceMs = Math.min(ANSWER_AT_LAST_WITHIN_MS, this.patienceNow() * 2);
+    this.gaveUpAtMs = performance.now();
+    member.misses = 0;
+    member.givenUp = member.sent;
+    member.connection.reconnect();
+  }
+
   private decide(failure: string): void {
     const choice = chooseMember(
       this.index,
@@ -142,7 +168,7 @@ export class Members {
     this.index = choice;
     // What it was asked would be answered at the end of its patience, or never. Otherwise it finishes what it has.
     const isSilent = left.view.kind === "silent";
-    if (isSilent) left.connection.reconnect();
+    if (isSilent) this.giveUp(left);
     const why = isSilent ? failure || "it does not answer" : "the other leads";
     this.options.onMoved(left.connection, this.current, why);
   }

@@ -17,6 +17,8 @@ export interface Renewal {
   done: ((outcome: RenewOutcome) => void) | undefined;
   /** The stream that it was sent on last; an answer on an earlier one is as good. */
   on: RenewalStream | undefined;
+  /** How often it was sent elsewhere because its stream stood still. */
+  moves: number;
 }
 
 interface Owed {
@@ -39,6 +41,7 @@ export class RenewalStream {
   private readonly stream: ClientDuplexStream<LeaseKeepAliveRequest, LeaseKeepAliveResponse>;
   /** In the order sent. */
   private owed: Owed[] = [];
+  private answeredAtMs = Number.NEGATIVE_INFINITY;
   private ended = false;
 
   constructor(client: EtcdClient, to: RenewalStreamEvents) {
@@ -55,9 +58,9 @@ export class RenewalStream {
     return this.owed.length;
   }
 
-  /** When the request was sent that has waited longest; infinite if none has. */
-  get oldestSentAtMs(): number {
-    return this.owed[0]?.sentAtMs ?? Number.POSITIVE_INFINITY;
+  /** Since when it owes something and answers nothing; infinite if it owes nothing. A slow one goes on answering. */
+  get standsStillSinceMs(): number {
+    return Math.max(this.owed[0]?.sentAtMs ?? Number.POSITIVE_INFINITY, this.answeredAtMs);
   }
 
   /** What it owes, was not sent on another stream since, and is still wanted: the oldest first. */
@@ -92,6 +95,7 @@ export class RenewalStream {
       return;
     }
     const { renewal } = this.owed.shift()!;
+    this.answeredAtMs = performance.now();
     this.to.answered(renewal, TTL > 0n ? { kind: "renewed", ttlSeconds: Number(TTL) } : { kind: "gone" });
   }
 }

@@ -8,10 +8,12 @@ const STREAMS = 8;
 /** A place whose stream broke stays empty for so long, so that a dead etcd is not asked thousands of times a second. */
 const REST_MS = 100;
 
-/** A stream that owes an answer for this part of the time that a renewal has is suspected of being blocked. */
+/** A stream that answers nothing for this part of the time that a renewal has is suspected of being blocked. */
 const STALLED_AFTER = 1 / 4;
 /** How often in that time streams are looked at. */
 const LOOKS_PER_STALL = 5;
+/** When nothing is answered on any stream, etcd itself stands still, and to be asked ever more does not help it. */
+const MAX_MOVES = 2;
 
 interface Place {
   stream: RenewalStream | undefined;
@@ -30,7 +32,7 @@ export interface RenewalOptions {
 /**
  * Renews leases over several streams to the member in use, each request on the stream that owes least.
  *
- * A stream that owes one answer for too long is put aside: the request that it may be blocked by waits on, and
+ * A stream that owes something and answers nothing for too long is put aside: the request that it may be blocked by waits on, and
  * those behind it go elsewhere, so that one lease that has expired costs the others a quarter of their time and not
  * all of it. What a stream owes that breaks goes elsewhere too, and so to another member if there is another by then:
  * to renew twice does no harm. What is not answered in time is `unavailable`.
@@ -59,7 +61,13 @@ export class Renewals {
       setImmediate(done, { kind: "unavailable" });
       return;
     }
-    const renewal: Renewal = { lease, done, untilMs: performance.now() + this.options.timeoutMs, on: undefined };
+    const renewal: Renewal = {
+      lease,
+      done,
+      untilMs: performance.now() + this.options.timeoutMs,
+      on: undefined,
+      moves: 0,
+    };
     this.pending.add(renewal);
     this.send(renewal);
     this.lookLater();
@@ -147,7 +155,7 @@ export class Renewals {
       this.settle(renewal, { kind: "unavailable" });
     }
     for (const place of this.places) {
-      if (place.stream !== undefined && place.stream.oldestSentAtMs + stalledMs <= nowMs) this.putAside(place);
+      if (place.stream !== undefined && place.stream.standsStillSinceMs + stalledMs <= nowMs) this.putAside(place);
     }
     for (const renewal of this.homeless.splice(0)) if (renewal.done !== undefined) this.send(renewal);
     for (const stream of this.aside) {
@@ -164,11 +172,15 @@ export class Renewals {
     place.stream = undefined;
     this.aside.add(stream);
     const [, ...behind] = stream.wanted;
-    const waitedMs = Math.round(performance.now() - stream.oldestSentAtMs);
+    const movable = behind.filter(({ moves }) => moves < MAX_MOVES);
+    const waitedMs = Math.round(performance.now() - stream.standsStillSinceMs);
     this.options.onTrouble(
-      `a lease was not renewed for ${waitedMs} ms; ${behind.length} that waited behind it go elsewhere`,
+      `a lease was not renewed for ${waitedMs} ms; ${movable.length} that waited behind it go elsewhere`,
     );
-    for (const renewal of behind) this.send(renewal);
+    for (const renewal of movable) {
+      renewal.moves++;
+      this.send(renewal);
+    }
   }
 }
 
