@@ -22,12 +22,9 @@ export class Leases {
 
   constructor(options: LeaseOptions) {
     this.options = options;
-    this.renewals = new Renewals({
-      client: options.client,
-      timeoutMs: options.renewTimeoutMs,
-      onTrouble: options.onTrouble,
-    });
-    this.revocations = new Revocations(options.client);
+    const { client, renewTimeoutMs: timeoutMs, onTrouble } = options;
+    this.renewals = new Renewals({ client, timeoutMs, onTrouble });
+    this.revocations = new Revocations(client, new Renewals({ client, timeoutMs, onTrouble, streams: 1 }));
   }
 
   grant(ttlSeconds: number, done: (outcome: LeaseOutcome) => void): void {
