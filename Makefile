@@ -57,6 +57,10 @@ faults: $(installed) ## Torment real processes, as root on Linux (half an hour);
 soak: $(installed) ## Load several servers at full speed for an hour; ARGS="--minutes 5" (test/soak/main.ts)
 	@exec node test/soak/main.ts $(ARGS)
 
+.PHONY: mass-death
+mass-death: $(installed) ## Have 5,000 sessions die at once, as root on Linux (5 minutes), and judge how the others fare; ARGS="..."
+	@exec node test/mass-death/main.ts $(ARGS)
+
 .PHONY: teeth
 teeth: $(installed) ## Break the service in each known way and see the tests notice (half an hour); ARGS="SEEDS NAME" (test/simulation/teeth.ts)
 	@exec node test/simulation/teeth.ts $(ARGS)

@@ -6,15 +6,23 @@ import { promisify } from "node:util";
 import { credentials } from "@grpc/grpc-js";
 import { type EmbeddedEtcd, freePort, startEmbeddedEtcd } from "../../server/adapters/etcd/embedded.ts";
 import { hex } from "../../server/adapters/etcd/position.ts";
-import { ClusterClient, MaintenanceClient, type StatusResponse } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import {
+  ClusterClient,
+  LeaseClient,
+  MaintenanceClient,
+  type StatusResponse,
+} from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 import { toolPath } from "./etcd.ts";
 import { PeerNetwork, type PeerPort } from "./peer-network.ts";
+import { onSlowDisk } from "./slow-disk.ts";
 
 export interface ClusterOptions {
   /** How many members. Default: 3. */
   readonly members?: number;
   readonly quotaBytes?: number;
   readonly flags?: readonly string[];
+  /** By how much each fdatasync of each member is delayed. Default: not at all. Needs root. */
+  readonly diskDelayMs?: number;
 }
 
 const OPTIONS = { "grpc.initial_reconnect_backoff_ms": 50, "grpc.max_reconnect_backoff_ms": 200 };
@@ -149,7 +157,10 @@ export class EtcdCluster implements AsyncDisposable {
 
   static async start(options: ClusterOptions = {}): Promise<EtcdCluster> {
     const folder = await mkdtemp(join(tmpdir(), "holdfast-cluster-"));
-    const cluster = new EtcdCluster(options, folder, await toolPath("etcd"));
+    const etcd = await toolPath("etcd");
+    const { diskDelayMs = 0 } = options;
+    const binary = diskDelayMs === 0 ? etcd : await onSlowDisk(etcd, diskDelayMs, folder);
+    const cluster = new EtcdCluster(options, folder, binary);
     try {
       for (let i = 1; i <= (options.members ?? 3); i++) cluster.members.push(await cluster.make(`m${i}`));
       await Promise.all(cluster.members.map((member) => member.start()));
@@ -204,9 +215,23 @@ export class EtcdCluster implements AsyncDisposable {
   /** Takes a member out of the cluster, and ends it. */
   async remove(member: ClusterMember): Promise<void> {
     const ID = BigInt(`0x${member.peer.id}`);
-    this.members = this.members.filter((each) => each !== member);
     await this.change((client, done) => client.memberRemove({ ID }, done));
+    this.members = this.members.filter((each) => each !== member);
     await member.kill9();
+  }
+
+  /** How many leases there are, those of servers included. */
+  async countLeases(): Promise<number> {
+    const client = new LeaseClient((await this.leader()).endpoint, credentials.createInsecure());
+    try {
+      return await new Promise((resolve, reject) => {
+        client.leaseLeases({}, (error, { leases } = { leases: [], header: undefined }) =>
+          error ? reject(error) : resolve(leases.length),
+        );
+      });
+    } finally {
+      client.close();
+    }
   }
 
   /** Saves a backup, and resolves with its path. */

@@ -33,6 +33,8 @@ export interface ServerProcess extends AsyncDisposable {
   resume(): void;
   /** What `/readyz` says now: "serving", or why not. */
   readiness(): Promise<string>;
+  /** What `/metrics` says of one series, with its labels: its number, or `undefined` if it is not there. */
+  metric(series: string): Promise<number | undefined>;
   /** Resolves with what `/readyz` says once that matches; rejects after 20 s. */
   untilReadiness(pattern: RegExp): Promise<string>;
 }
@@ -113,6 +115,12 @@ class Running implements ServerProcess {
   async readiness(): Promise<string> {
     const response = await fetch(`http://${this.httpAddress}/readyz`);
     return (await response.text()).trim();
+  }
+
+  async metric(series: string): Promise<number | undefined> {
+    const response = await fetch(`http://${this.httpAddress}/metrics`);
+    const line = (await response.text()).split("\n").find((each) => each.startsWith(`${series} `));
+    return line === undefined ? undefined : Number(line.slice(series.length));
   }
 
   async untilReadiness(pattern: RegExp): Promise<string> {
