@@ -1,3 +1,5 @@
+//go:build unix
+
 // The driver of the conformance suite for Go: obeys the commands of test/conformance/README.md with the library as its
 // users have it.
 package main

@@ -72,6 +72,8 @@ public final class Election {
     private volatile boolean isClosed;
     /** What was told last; {@code null}: nothing yet. Calls come one after the other. */
     private volatile Optional<Leader> told;
+    /** Whether the present watch has shown the lock. */
+    private volatile boolean isSeen;
 
     Observation(LeaderObserver observer) {
       this.observer = observer;
@@ -79,6 +81,7 @@ public final class Election {
 
     void begin() {
       if (isClosed) return;
+      isSeen = false;
       try {
         watch = client.watchLocks(WatchTarget.name(target.name()), this);
       } catch (HoldfastException closed) {
@@ -91,7 +94,9 @@ public final class Election {
     @Override
     public void changed(LockChanges changes) {
       List<LockView> locks = changes.locks();
-      if (locks.isEmpty() && !(changes.isCaughtUp() && told == null)) return;
+      isSeen = isSeen || !locks.isEmpty();
+      // A lock that was not among those that exist is gone, and its leader with it.
+      if (locks.isEmpty() && !(changes.isCaughtUp() && !isSeen)) return;
       Optional<Leader> leader = locks.isEmpty() ? Optional.empty() : Leader.of(locks.get(locks.size() - 1));
       if (told != null && isSame(told, leader)) return;
       told = leader;
