@@ -1,9 +1,26 @@
-import { status } from "@grpc/grpc-js";
+import { type Metadata, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { openEtcdStore } from "../../../../server/adapters/etcd/index.ts";
-import { AuthenticateResponse, TxnResponse } from "../../../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import {
+  AuthenticateResponse,
+  LeaseGrantResponse,
+  LeaseRevokeResponse,
+  RangeResponse,
+  StatusResponse,
+  TxnResponse,
+} from "../../../../server/gen/etcd/api/etcdserverpb/rpc.ts";
+import { eventually } from "../../../support/eventually.ts";
 import { fakeHeader, startFakeEtcd } from "../../../support/fake-etcd.ts";
-import { commit, operation, remove } from "../../../support/store-calls.ts";
+import { FeedRecorder } from "../../../support/feed-recorder.ts";
+import {
+  commit,
+  grantLease,
+  operation,
+  readRevision,
+  remove,
+  renewLease,
+  revokeLease,
+} from "../../../support/store-calls.ts";
 
 /** Commits ten times at once to an etcd that accepts tokens from the n-th one that it gave out. */
 async function commitWithTokens(firstValid: number) {
@@ -32,6 +49,59 @@ async function commitWithTokens(firstValid: number) {
   const outcomes = await Promise.all(Array.from({ length: 10 }, () => commit(store, nothing)));
   return { kinds: [...new Set(outcomes.map(({ kind }) => kind))], refused, tokens };
 }
+
+describe("every call", () => {
+  it("says that the member must have a leader: one that is cut off refuses it, instead of answering from the past", async () => {
+    const said = new Map<string, unknown[]>();
+    const note = (what: string, { metadata }: { readonly metadata: Metadata }) =>
+      said.set(what, [...(said.get(what) ?? []), ...metadata.get("hasleader")]);
+    await using etcd = await startFakeEtcd({
+      range: (call, done) => {
+        note("range", call);
+        done(null, RangeResponse.create({ header: fakeHeader(1) }));
+      },
+      status: (call, done) => {
+        note("status", call);
+        done(null, StatusResponse.create({ header: fakeHeader(1), version: "3.7.3" }));
+      },
+      txn: (call, done) => {
+        note("txn", call);
+        done(null, TxnResponse.create({ header: fakeHeader(5), succeeded: true }));
+      },
+      leaseGrant: (call, done) => {
+        note("leaseGrant", call);
+        done(null, LeaseGrantResponse.create({ header: fakeHeader(1), ID: call.request.ID, TTL: 5n }));
+      },
+      leaseRevoke: (call, done) => {
+        note("leaseRevoke", call);
+        done(null, LeaseRevokeResponse.create({ header: fakeHeader(1) }));
+      },
+      leaseKeepAlive: (call) => {
+        note("leaseKeepAlive", call);
+        call.on("data", ({ ID }) => call.write({ header: fakeHeader(1), ID, TTL: 5n }));
+        call.on("end", () => call.end());
+      },
+      watch: (call) => {
+        note("watch", call);
+        call.on("end", () => call.end());
+      },
+    });
+    const onFault = (fault: Error) => {
+      throw fault;
+    };
+    await using store = await openEtcdStore({ endpoints: [etcd.endpoint], prefix: "/fake/", onFault });
+    store.follow(new FeedRecorder());
+    await Promise.all([
+      commit(store, operation([], remove("session/none"))),
+      grantLease(store, 5),
+      renewLease(store, 1n),
+      revokeLease(store, 1n),
+      readRevision(store),
+    ]);
+    await eventually(() => said.size, 7);
+    for (const [what, values] of said) expect([what, new Set(values)]).toEqual([what, new Set(["true"])]);
+  });
+});
 
 describe("a call to an etcd with users", () => {
   it("that was refused for an old token is sent once more with a new one, which is asked for once", async () => {
