@@ -163,6 +163,13 @@ describe("an etcd that was restored", () => {
     expect(await refusal(stateFile)).toMatch(/^etcd has nothing of Holdfast's, but this server has seen it there/);
   });
 
+  it("by none is noticed by a state file although servers without one have begun anew there", async () => {
+    await live();
+    await lose();
+    expect(await refusal(undefined)).toBe("");
+    expect(await refusal(stateFile)).toMatch(/^etcd holds another history than this server has seen/);
+  });
+
   it("is used once it is confirmed, by those with a state file of before as well", async () => {
     const { backUp } = await live();
     await cluster.restore(backUp);
