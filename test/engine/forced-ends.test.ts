@@ -196,6 +196,23 @@ describe("a release by force", () => {
     expect(bench.engine.table.queues.size).toBe(0);
   });
 
+  it("of a claim that another ended before it landed is not taken for done", () => {
+    const { bench, token, sessionId } = holding("a");
+    bench.store.held.add("commit");
+    const answers = release(bench, "a", token);
+    const mark = bench.store.commits.shift();
+    mark?.land();
+    mark?.answer({ kind: "decided", revision: bench.store.revision, applied: [true] });
+    bench.settle();
+    const end = bench.store.commits.shift();
+    bench.store.write((keys) => keys.end(sessionId, 1n));
+    const applied = end?.land() ?? [];
+    end?.answer({ kind: "decided", revision: bench.store.revision, applied });
+    bench.clock.turn(100);
+    expect(kindOf(answers)).toEqual(["wrong-token"]);
+    expect(bench.notes.some(({ kind }) => kind === "claim.forced")).toBe(false);
+  });
+
   it("is not done when the store does not answer", () => {
     const { bench, token } = holding("a");
     bench.store.held.add("read");

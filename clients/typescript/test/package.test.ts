@@ -72,6 +72,17 @@ describe("the packed package", () => {
     expect([child.output(), code]).toEqual(["1 true invalid\n", 0]);
   });
 
+  it("has a second entry for the people on call", async () => {
+    const source = `import { connectAdmin, EventKind } from "@holdfast/client/admin";
+      await using admin = connectAdmin(process.argv[2], { callTimeoutMs: 500 });
+      console.log(EventKind.FORCED, await admin.getStatus().catch(({ reason }) => reason));`;
+    const child = await start("admin.mjs", source, "127.0.0.1:1");
+    const [code] = await once(child, "exit");
+    expect([child.output(), code]).toEqual(["6 unreachable\n", 0]);
+    const names = await readdir(join(project, "node_modules/@holdfast/client"), { recursive: true });
+    expect(names).toContain("dist/admin.d.ts");
+  });
+
   it("keeps a program alive that holds a lock and does nothing else, and its heartbeats going", async () => {
     await using server = await FakeServer.start();
     const source = `import { connect } from "@holdfast/client"; await connect(process.argv[2]).acquire("a");`;
