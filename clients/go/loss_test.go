@@ -300,6 +300,34 @@ func TestNoGoroutineIsLeftWhenCloseReturns(t *testing.T) {
 	}
 }
 
+func TestCloseReturnsAlthoughTheConnectionTakesNothingMore(t *testing.T) {
+	relay := relayed(t)
+	client, err := holdfast.Dial([]string{relay.Address},
+		holdfast.WithTTL(4*time.Second), holdfast.WithCloseTimeout(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := lock(t, client, "stuck")
+	relay.BlackHole()
+	// More than the connection lets through without an answer.
+	for range 2000 {
+		if err := held.Update(cancelled(), make([]byte, 4096)); !errors.Is(err, holdfast.ErrAborted) {
+			t.Error(err)
+			break
+		}
+	}
+	closed := make(chan struct{})
+	go func() {
+		client.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("it still closes")
+	}
+}
+
 func TestWithoutAServerEverythingIsUnreachable(t *testing.T) {
 	client := dialTo(t, []string{"127.0.0.1:1"},
 		holdfast.WithConnectTimeout(300*time.Millisecond), holdfast.WithCallTimeout(time.Second))

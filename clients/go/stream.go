@@ -61,6 +61,8 @@ func (s *stream) abandon() {
 		s.cancel()
 		return
 	}
+	// Also when the writer is held up by a connection that takes nothing more.
+	time.AfterFunc(farewell, s.cancel)
 	s.signal()
 }
 
@@ -130,11 +132,6 @@ func (s *stream) write(call pb.LockService_SessionClient) {
 		}
 		if abandoned {
 			call.CloseSend()
-			select {
-			case <-time.After(farewell):
-				s.cancel()
-			case <-s.ctx.Done():
-			}
 			return
 		}
 	}
