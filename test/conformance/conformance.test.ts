@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type ServiceOptions, useService } from "../support/service.ts";
 import { build, Driver } from "./driver.ts";
-import { languages } from "./languages.ts";
+import { type Language, languages } from "./languages.ts";
 import { play, toldByNobody } from "./play.ts";
 import type { Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
@@ -32,26 +32,49 @@ const places: readonly Place[] = [
   },
 ];
 
-for (const [p, { name: place, service: options, fits }] of places.entries())
-  describe.concurrent(place, { timeout: 300_000 }, () => {
-    const service = useService(options);
+/** Who plays: each language by itself, and all of them together, so that what one does another is told. */
+interface Cast {
+  readonly name: string;
+  readonly languages: readonly Language[];
+  /** The scenarios in which one language meets another are those without processes of their own. */
+  readonly fits: (scenario: Scenario) => boolean;
+}
 
-    for (const language of tested) {
+const casts: readonly Cast[] = [
+  ...tested.map((language) => ({ name: language.name, languages: [language], fits: () => true })),
+  ...(tested.length < 2
+    ? []
+    : [{ name: "all together", languages: tested, fits: ({ alone, servers }: Scenario) => !alone && !servers }]),
+];
+
+beforeAll(async () => {
+  for (const language of tested) await build(language);
+}, 900_000);
+
+for (const [p, place] of places.entries())
+  describe.concurrent(place.name, { timeout: 300_000 }, () => {
+    const service = useService(place.service);
+
+    for (const cast of casts) {
+      // Together they play where most can go wrong.
+      if (cast.languages.length > 1 && p === 0) continue;
       let drivers: readonly Driver[] = [];
       beforeAll(async () => {
-        await build(language);
-        drivers = [await Driver.start(language)];
-      }, 600_000);
+        drivers = await Promise.all(cast.languages.map((language) => Driver.start(language)));
+      }, 120_000);
 
       for (const [n, scenario] of scenarios.entries())
-        if (fits(scenario))
-          it(`${language.name}: ${scenario.title}`, () =>
+        if (place.fits(scenario) && cast.fits(scenario)) {
+          // Each scenario begins with another language.
+          const turned = <Item>(items: readonly Item[]) => items.map((_, i) => items[(i + n) % items.length]!);
+          it(`${cast.name}: ${scenario.title}`, () =>
             play(scenario, {
               service: service(),
-              languages: [language],
-              drivers,
-              scope: `c/${language.name}/${p}/${n}`,
+              languages: turned(cast.languages),
+              drivers: turned(drivers),
+              scope: `c/${cast.name}/${p}/${n}`,
             }));
+        }
 
       afterAll(async () => {
         expect(await Promise.all(drivers.map((driver) => driver.end()))).toEqual(drivers.map(() => "it ended: 0"));
