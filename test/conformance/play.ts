@@ -8,7 +8,7 @@ import { mismatch, type Variables } from "./pattern.ts";
 import type { Connecting, Fields, LockFields, Locks, Outcome, Scenario, Step } from "./scenario.ts";
 
 /** No step takes so long, on however busy a machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 90_000;
 
 /** Flags of servers that tell clients of no other: what a scenario cuts off stays cut off. */
 export const toldByNobody: readonly string[] = ["--advertise-address", "none"];
@@ -22,6 +22,8 @@ export interface Stage {
   readonly drivers: readonly Driver[];
   /** What makes the names of this playing unlike those of every other one. */
   readonly scope: string;
+  /** How long a step may take. Default: longer than any does. */
+  readonly patienceMs?: number;
 }
 
 /** Plays a scenario. Rejects with the step that went otherwise and all that was said until then. */
@@ -227,7 +229,7 @@ class Playing {
       last = `the last: ${JSON.stringify(event)}: ${wrong}`;
       return wrong === undefined ? event : undefined;
     }, reader.seen);
-    this.transcript.push(`< ${JSON.stringify(await within(found, () => `${what} did not come; ${last}`))}`);
+    this.transcript.push(`< ${JSON.stringify(await this.#within(found, () => `${what} did not come; ${last}`))}`);
     reader.seen = at;
   }
 
@@ -253,7 +255,22 @@ class Playing {
   }
 
   #answer(sent: Sent): Promise<Answer> {
-    return within(sent.answer, () => "it is not answered");
+    return this.#within(sent.answer, () => "it is not answered");
+  }
+
+  /** Rejects with what is told when it takes longer than any step may. */
+  async #within<Value>(promise: Promise<Value>, tell: () => string): Promise<Value> {
+    const { patienceMs = PATIENCE_MS } = this.#stage;
+    const patience = new AbortController();
+    const late = delay(patienceMs, undefined, { signal: patience.signal }).then(() => {
+      throw new Error(`after ${patienceMs / 1000} s ${tell()}`);
+    });
+    late.catch(() => undefined);
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      patience.abort();
+    }
   }
 
   #compare({ ok, error, fault }: Answer, outcome: Outcome = {}): void {
@@ -346,18 +363,4 @@ function act(subject: object, what: string): void {
   const action: unknown = Reflect.get(subject, what);
   if (typeof action !== "function") throw new Error(`it cannot ${what}`);
   action.call(subject);
-}
-
-/** Rejects with what is told when it takes longer than any step may. */
-async function within<Value>(promise: Promise<Value>, tell: () => string): Promise<Value> {
-  const patience = new AbortController();
-  const late = delay(PATIENCE_MS, undefined, { signal: patience.signal }).then(() => {
-    throw new Error(`after ${PATIENCE_MS / 1000} s ${tell()}`);
-  });
-  late.catch(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    patience.abort();
-  }
 }
