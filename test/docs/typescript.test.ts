@@ -41,7 +41,7 @@ describe("the page about TypeScript", () => {
     expect(setUp?.language).toBe("sh");
     expect(JSON.parse(readFileSync(join(folder.path, "package.json"), "utf8"))).toMatchObject({
       type: "module",
-      dependencies: { "@holdfast/client": expect.stringMatching(/^file:.*packed\//) },
+      dependencies: { "@holdfast/client": expect.stringMatching(/^file:.*dist\//) },
     });
     expect(rest.map(({ language }) => language)).toEqual(programs.flatMap(() => ["ts", "sh", "text"]));
   });

@@ -4,8 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEtcd, type TestEtcd, toolPath } from "../support/etcd.ts";
 import { Program, type RunningServer, root, startServer } from "./program.ts";
 
+/** The README but for the section about programs, whose words are those of the pages about languages (test/docs). */
+const readme = readFileSync(join(root, "README.md"), "utf8").replace(/^## From an empty folder[\s\S]*?^## /m, "## ");
+
 /** The commands of the README's shell blocks, in order, those on several lines put together. */
-const commands = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/^```sh\n([\s\S]*?)^```/gm)]
+const commands = [...readme.matchAll(/^```sh\n([\s\S]*?)^```/gm)]
   .flatMap(([, block]) => block!.replaceAll(/\\\n\s*/g, "").split("\n"))
   .filter((line) => line !== "");
 
