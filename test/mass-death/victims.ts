@@ -23,7 +23,10 @@ async function open(i: number): Promise<void> {
   const { addresses, ttlMs, keep } = task;
   const stub = stubs[Math.floor(i / PER_CONNECTION)]!;
   const address = addresses[Math.floor(i / PER_CONNECTION) % addresses.length]!;
-  const session = await StubSession.open(address, { ttlMs, keep, heartbeat: true, stub });
+  let session: StubSession | undefined;
+  // Where thousands are opened at once on a machine that is busy, etcd may be late for one.
+  while (session === undefined)
+    session = await StubSession.open(address, { ttlMs, keep, heartbeat: true, stub }).catch(() => undefined);
   // All beat together, below: then all die together.
   session.stopBeating();
   await session.take(`dead/${i}`);
