@@ -259,6 +259,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
 
   drain(leaveWithinMs: number): void {
     this.readiness.leaving = "draining";
+    this.telemetry.note({ kind: "server.draining", leaveWithinMs, sessions: this.sessions.size });
     this.registration.drain();
     const servers = this.otherServers();
     for (const link of [...this.linksByStream.values()])

@@ -167,6 +167,9 @@ export class History implements Telemetry {
       case "engine.failed":
         this.ofServer(note.problem);
         return;
+      case "server.draining":
+        this.ofServer(`the server drains: ${note.sessions} sessions have ${note.leaveWithinMs} ms to leave`);
+        return;
       case "server.registered":
         this.ofServer(note.again ? "the server is registered again: its key was gone" : "the server is registered");
         return;

@@ -37,6 +37,8 @@ export type EngineNote =
   | { readonly kind: "table.resynced"; readonly revision: number; readonly why: "gap" | "disagreement" }
   /** This server is told of to the others; again, after its key or lease was lost. */
   | { readonly kind: "server.registered"; readonly address: string; readonly again: boolean }
+  /** This server takes no more sessions, and has told those that it has to go elsewhere. */
+  | { readonly kind: "server.draining"; readonly leaveWithinMs: number; readonly sessions: number }
   /** A client's heartbeat came after more than half of its TTL: it, or the network, is close to losing everything. */
   | { readonly kind: "heartbeat.late"; readonly session: NotedSession; readonly sinceMs: number }
   /** A stream was cut off because its client did not read: so many events were not sent. */

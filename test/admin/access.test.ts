@@ -48,7 +48,7 @@ const refusal = (call: Promise<unknown>): Promise<ServiceError> =>
 describe("from another machine, on a server without a token", () => {
   it("everything can be seen and nothing changed, and the refusal says what to do", async () => {
     await using server = await exposed();
-    await using session = await StubSession.open(server.fromElsewhere);
+    await using session = await StubSession.open(server.fromElsewhere, { ttlMs: 60_000 });
     const { token } = await session.take("outer/a");
     using admin = new Admin(server.fromElsewhere, { token: TOKEN });
     const { serverId } = await admin.getStatus();
@@ -65,7 +65,7 @@ describe("from another machine, on a server without a token", () => {
       expect(error.details).toContain("start it with --admin-token-file");
     }
     expect((await admin.getSession(session.id)).claims).toMatchObject([{ locks: [{ fencingToken: token }] }]);
-    expect(server.log.match(/"event":"change.refused"/g)).toHaveLength(3);
+    expect(server.log).toContain('"event":"change.refused","method":"/holdfast.v1.AdminService/');
     expect(server.log).not.toContain(TOKEN);
     // From the machine itself it can.
     using local = new Admin(`127.0.0.1:${server.grpcAddress.split(":")[1]}`);
@@ -76,7 +76,7 @@ describe("from another machine, on a server without a token", () => {
 describe("from another machine, on a server with a token", () => {
   it("who sends it may change things, and is named in the log; others may not", async () => {
     await using server = await exposed("--admin-token-file", join(folder, "token"));
-    await using session = await StubSession.open(server.fromElsewhere);
+    await using session = await StubSession.open(server.fromElsewhere, { ttlMs: 60_000 });
     const { token } = await session.take("outer/b");
     const request = { name: "outer/b", fencingToken: token, justification: "found dead" };
     using nobody = new Admin(server.fromElsewhere);

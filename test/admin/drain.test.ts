@@ -36,6 +36,7 @@ describe("a server that is told to drain", () => {
     expect(leaving.log).toMatch(
       /"event":"server.drain_asked","actor":"127.0.0.1:\d+","leave_within_ms":30000,"sessions":1/,
     );
+    expect(leaving.log).toContain('"event":"server.draining","leave_within_ms":30000');
     expect(lock.held).toBe(true);
     const { sessions } = await other.listSessions();
     expect(sessions).toMatchObject([{ heldCount: 1, serverId: (await other.getStatus()).serverId }]);
@@ -44,7 +45,7 @@ describe("a server that is told to drain", () => {
   it("ends at once when the time is shortened to nothing", async () => {
     await using etcd = await startEtcd();
     await using server = await startServer({ etcd: etcd.endpoint });
-    await using session = await StubSession.open(server.grpcAddress);
+    await using session = await StubSession.open(server.grpcAddress, { ttlMs: 60_000 });
     using admin = new Admin(server.grpcAddress);
     const { serverId } = await admin.getStatus();
     await admin.drainServer({ serverId, leaveWithin: { seconds: 600n, nanos: 0 } });

@@ -39,7 +39,7 @@ describe("G4 a release by force", () => {
   ] as const)(
     "through %s frees the lock, tells the victim why, and is logged with who, what and why",
     async (_, at) => {
-      await using sessions = await service().sessionsAt([0, 1], { keep: true, name: "stuck" });
+      await using sessions = await service().sessionsAt([0, 1], { ttlMs: 60_000, keep: true, name: "stuck" });
       const [holder, waiter] = sessions.list;
       const name = `forced/${at}`;
       const { token } = await holder.take(name);
@@ -85,7 +85,7 @@ describe("G4 a release by force", () => {
   });
 
   it("needs the token of a holder: with another it does nothing and tells who holds the lock", async () => {
-    await using sessions = await service().sessionsAt([0], { name: "innocent" });
+    await using sessions = await service().sessionsAt([0], { ttlMs: 60_000, name: "innocent" });
     const [holder] = sessions.list;
     const { token } = await holder.take("forced/guarded");
     const request = { name: "forced/guarded", fencingToken: token - 1n, justification: "by mistake" };
@@ -118,7 +118,7 @@ describe("G4 a release by force", () => {
   });
 
   it("asked for by many at once is done once", async () => {
-    await using sessions = await service().sessionsAt([0]);
+    await using sessions = await service().sessionsAt([0], { ttlMs: 60_000 });
     const { token } = await sessions.list[0].take("forced/race");
     const request = { name: "forced/race", fencingToken: token, justification: "race" };
     const calls = Array.from({ length: 20 }, (_, i) =>
@@ -138,7 +138,7 @@ describe("CloseSession", () => {
     ["its own server", 0],
     ["another server", 1],
   ] as const)("through %s ends the session, tells its client why, and frees all at once", async (_, at) => {
-    await using sessions = await service().sessionsAt([0, 1], { keep: true });
+    await using sessions = await service().sessionsAt([0, 1], { ttlMs: 60_000, keep: true });
     const [victim, waiter] = sessions.list;
     const { token } = await victim.take(`closed/${at}`);
     await victim.take(`closed/${at}/b`);

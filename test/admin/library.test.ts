@@ -32,7 +32,12 @@ describe("the library for the people on call", () => {
   });
 
   it("lists all sessions, however many pages they take", async () => {
-    await using sessions = await service().sessionsAt(Array.from({ length: 150 }, (_, i) => i % 2));
+    await using sessions = await service().sessionsAt(
+      Array.from({ length: 150 }, (_, i) => i % 2),
+      {
+        ttlMs: 60_000,
+      },
+    );
     await using admin = connectAdmin(service().address(0));
     const ids: string[] = [];
     for await (const { sessionId } of admin.listSessions()) ids.push(sessionId);
@@ -40,7 +45,7 @@ describe("the library for the people on call", () => {
   });
 
   it("tells by reasons what was refused, and who holds the lock", async () => {
-    await using sessions = await service().sessionsAt([0], { name: "holder" });
+    await using sessions = await service().sessionsAt([0], { ttlMs: 60_000, name: "holder" });
     const { token } = await sessions.list[0].take("library/a");
     await using admin = connectAdmin(service().address(1));
     const wrong = await failureOf(admin.releaseLock("library/a", token + 1n, "by mistake"));

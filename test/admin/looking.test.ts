@@ -30,7 +30,7 @@ const failureOf = (call: Promise<unknown>) =>
 
 describe("ListSessions and GetSession", () => {
   it("tell of every session, whichever server has it, and which one that is", async () => {
-    await using sessions = await service().sessionsAt([0, 1], { keep: true, ttlMs: 9_000, name: "billing" });
+    await using sessions = await service().sessionsAt([0, 1], { keep: true, ttlMs: 60_000, name: "billing" });
     const [here, there] = sessions.list;
     await here.take("seen/a", { purpose: "to be seen" });
     const waiting = there.acquire(["seen/a", "seen/b"], { reentryId: "t-1" });
@@ -42,7 +42,7 @@ describe("ListSessions and GetSession", () => {
       const { session, claims } = await admin.getSession(there.id);
       expect(session).toMatchObject({
         client: { name: "billing" },
-        ttl: { seconds: 9n },
+        ttl: { seconds: 60n },
         onDisconnect: OnDisconnect.KEEP,
         liveness: Liveness.HEARTBEAT,
         heldCount: 0,
@@ -54,12 +54,12 @@ describe("ListSessions and GetSession", () => {
       const left = Number(session?.validFor?.seconds ?? -1);
       if (index === 1) expect(left).toBeGreaterThanOrEqual(0);
       else expect(session?.validFor).toBeUndefined();
-      expect(left).toBeLessThan(9);
+      expect(left).toBeLessThan(60);
     }
   });
 
   it("give pages that together have each session once", async () => {
-    await using sessions = await service().sessionsAt([0, 1, 0, 1, 0]);
+    await using sessions = await service().sessionsAt([0, 1, 0, 1, 0], { ttlMs: 60_000 });
     const seen: string[] = [];
     let pageToken = "";
     do {
@@ -82,7 +82,7 @@ describe("ListSessions and GetSession", () => {
 
 describe("ListEvents", () => {
   it("tells what a server saw of the sessions that it has, newest first", async () => {
-    await using sessions = await service().sessionsAt([0, 1], { name: "eventful" });
+    await using sessions = await service().sessionsAt([0, 1], { ttlMs: 60_000, name: "eventful" });
     const [here, there] = sessions.list;
     const { claimId } = await here.take("told/a", { purpose: "for the record" });
     const waiting = there.acquire("told/a");
@@ -106,7 +106,7 @@ describe("ListEvents", () => {
   });
 
   it("goes on from the newest seen, and back from the oldest", async () => {
-    await using sessions = await service().sessionsAt([0]);
+    await using sessions = await service().sessionsAt([0], { ttlMs: 60_000 });
     const [session] = sessions.list;
     const before = await admins[0].listEvents();
     await session.take("told/b");
@@ -128,7 +128,7 @@ describe("ListEvents", () => {
 
 describe("GetWaitGraph", () => {
   it("shows who waits for whom through whichever server they came", async () => {
-    await using sessions = await service().sessionsAt([0, 1]);
+    await using sessions = await service().sessionsAt([0, 1], { ttlMs: 60_000 });
     const [one, two] = sessions.list;
     await one.take("graph/a");
     await two.acquire("graph/a").waits();
@@ -143,7 +143,7 @@ describe("GetWaitGraph", () => {
 
 describe("GetStatus", () => {
   it("tells of the server that answers, of etcd and of the table", async () => {
-    await using sessions = await service().sessionsAt([0, 1, 1]);
+    await using sessions = await service().sessionsAt([0, 1, 1], { ttlMs: 60_000 });
     await sessions.list[0].take("status/a");
     const answer = await admins[1].getStatus();
     const self = answer.servers.find(({ serverId }) => serverId === answer.serverId);
@@ -171,7 +171,7 @@ describe("GetStatus", () => {
 
 describe("WatchStatistics", () => {
   it("sends a sample for each second that is remembered, and then one each second", async () => {
-    await using sessions = await service().sessionsAt([0, 1]);
+    await using sessions = await service().sessionsAt([0, 1], { ttlMs: 60_000 });
     const samples: StatisticsSample[] = [];
     const call = admins[0].watchStatistics();
     call.on("error", () => undefined);
@@ -194,7 +194,7 @@ describe("texts that others chose", () => {
   it("come through every answer as they were sent, to the last character", async () => {
     const texts = [...hostileTexts(200), "漢".repeat(42), "x".repeat(128)].map((text) => text.slice(0, 100));
     const names = texts.map((text) => (lockNameProblem(text) === undefined ? text : `fine/${texts.indexOf(text)}`));
-    await using sessions = await service().sessionsAt([0], { name: texts[21]! });
+    await using sessions = await service().sessionsAt([0], { ttlMs: 60_000, name: texts[21]! });
     const [session] = sessions.list;
     for (const [at, purpose] of texts.entries())
       session.acquire([names[at]!], { purpose, reentryId: purpose.slice(0, 40) });
@@ -210,7 +210,7 @@ describe("texts that others chose", () => {
     });
     const told = new Map(events.map(({ claimId, purpose, lockNames }) => [Number(claimId), [purpose, lockNames[0]]]));
     for (const [at, purpose] of texts.entries()) expect(told.get(at + 1)).toEqual([purpose, names[at]]);
-    await using others = await service().sessionsAt([1]);
+    await using others = await service().sessionsAt([1], { ttlMs: 60_000 });
     for (const name of names) others.list[0].acquire(name, { reentryId: name.slice(0, 40) });
     await eventually(async () => (await admins[0].getWaitGraph({ maxNodes: 1_000 })).edges.length, names.length);
     const { edges } = await admins[0].getWaitGraph({ maxNodes: 1_000 });

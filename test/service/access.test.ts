@@ -46,6 +46,16 @@ describe("a change", () => {
       expect(may(access, elsewhere, `Bearer ${wrong}`)).toContain("not this server's administration token");
   });
 
+  it("that is refused again and again is told to the log once a second, with how often", () => {
+    const access = new Access(undefined);
+    const lines: unknown[] = [];
+    const log = { event: (_level: string, name: string, fields: object = {}) => lines.push({ name, ...fields }) };
+    const caller = { peer: elsewhere, authorization: undefined };
+    for (let i = 0; i < 1_000; i++) access.tellRefused(log, "ReleaseLock", caller);
+    expect(lines[0]).toEqual({ name: "change.refused", method: "ReleaseLock", peer: elsewhere, leftOut: 0 });
+    expect(lines.length).toBeLessThan(5);
+  });
+
   it("is refused without telling the token", () => {
     const access = new Access(TOKEN);
     for (const authorization of [undefined, "Bearer wrong"])

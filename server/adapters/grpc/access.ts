@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { EdgeLog } from "./edge.ts";
 
 /** Somebody who calls, as far as the transport and the call tell. */
 export interface Caller {
@@ -23,10 +24,25 @@ export type Permission =
  */
 export class Access {
   readonly #tokenHash: Buffer | undefined;
+  /** When a refusal was last written, and how many were not since then. */
+  #toldAtMs = Number.NEGATIVE_INFINITY;
+  #leftOut = 0;
 
   /** `adminToken`: what lets callers from elsewhere change things; `undefined`: nothing does. */
   constructor(adminToken: string | undefined) {
     this.#tokenHash = adminToken === undefined ? undefined : hashOf(adminToken);
+  }
+
+  /** Writes to the log that somebody was refused, at most once a second: whoever tries may try often. */
+  tellRefused(log: EdgeLog, method: string, { peer }: Caller): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#toldAtMs < 1_000) {
+      this.#leftOut++;
+      return;
+    }
+    log.event("warn", "change.refused", { method, peer, leftOut: this.#leftOut });
+    this.#toldAtMs = nowMs;
+    this.#leftOut = 0;
   }
 
   /** Whether a token can let callers from elsewhere change things. */

@@ -88,7 +88,7 @@ export function guarded<Request>(change: Change<Request>, caller: Caller, method
   return (edge, request, reply) => {
     const permission = edge.admin.access.mayChange(caller);
     if (permission.kind === "granted") return change(edge, request, reply, permission.actor);
-    edge.log.event("warn", "change.refused", { method, peer: caller.peer });
+    edge.admin.access.tellRefused(edge.log, method, caller);
     reply.fail("not-permitted", permission.message);
   };
 }

@@ -54,6 +54,7 @@ function levelOf(note: EngineNote): LogLevel {
     case "claim.lost":
       return "debug";
     case "deadlock.found":
+    case "server.draining":
       return "info";
     case "claim.forced":
     case "session.forced":

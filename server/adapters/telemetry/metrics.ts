@@ -171,6 +171,8 @@ function recorder(instruments: Instruments, classOf: MetricsOptions["classOf"]):
         return resyncs.add(1, { why: note.why });
       case "server.registered":
         return registrations.add(1);
+      case "server.draining":
+        return;
       case "engine.paused":
         return pauses.record(note.forMs / 1_000);
       case "engine.failed":
