@@ -7,7 +7,7 @@ import type { Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
 // Scenarios mostly wait.
-vi.setConfig({ maxConcurrency: 24 });
+vi.setConfig({ maxConcurrency: 16 });
 
 /** `CONFORMANCE=go` in the environment: only that language. */
 const only = process.env.CONFORMANCE;

@@ -1486,7 +1486,7 @@ const store: readonly Scenario[] = [
     title: "without the store nothing is granted, and the error says so",
     servers: 1,
     steps: [
-      ["A", "connect", { connectTimeoutMs: 1_000 }],
+      ["A", "connect", { connectTimeoutMs: 8_000 }],
       ["B", "connect", { ttlMs: 15_000 }],
       ["B", "session"],
       ["etcd", "cut"],
@@ -1530,7 +1530,7 @@ const standingStill: readonly Scenario[] = [
     title: "a program that stood still for longer than its TTL finds its lock lost, whatever it looks at first",
     alone: true,
     steps: [
-      ["A", "connect", { ttlMs: 3_000 }],
+      ["A", "connect", { ttlMs: 6_000 }],
       ["A", "acquire", { locks: "a" }, { token: "$t" }],
       ["B", "acquire", { locks: "a" }, { waits: "b" }],
       ["driver", "pause", { of: "A" }],
@@ -1545,7 +1545,7 @@ const standingStill: readonly Scenario[] = [
     title: "a scope that stood still for longer than its TTL ends with the loss",
     alone: true,
     steps: [
-      ["A", "connect", { ttlMs: 3_000 }],
+      ["A", "connect", { ttlMs: 6_000 }],
       ["A/1", "enter", { locks: "a" }],
       ["B", "acquire", { locks: "a" }, { waits: "b" }],
       ["driver", "pause", { of: "A" }],
@@ -1573,7 +1573,7 @@ const standingStill: readonly Scenario[] = [
     alone: true,
     steps: [
       ["A", "acquire", { locks: "a" }],
-      ["B", "connect", { ttlMs: 3_000 }],
+      ["B", "connect", { ttlMs: 6_000 }],
       ["B", "acquire", { locks: "a" }, { waits: "b", position: 1 }],
       ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
       ["driver", "pause", { of: "B" }],
@@ -1589,7 +1589,7 @@ const standingStill: readonly Scenario[] = [
     title: "the locks of a program that was killed are free at its TTL, with its half-done work told",
     alone: true,
     steps: [
-      ["A", "connect", { ttlMs: 3_000, at: [0] }],
+      ["A", "connect", { ttlMs: 6_000, at: [0] }],
       ["A", "acquire", { locks: "a" }, { token: "$t" }],
       ["B", "connect", { at: [0] }],
       ["B", "acquire", { locks: "a" }, { waits: "b" }],
