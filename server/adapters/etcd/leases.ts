@@ -14,17 +14,25 @@ export interface LeaseOptions {
   readonly onTrouble: (why: string) => void;
 }
 
+/** So many renewals a second are those of sessions that live, and not of this server's own lease. */
+const COMPANY_RENEWS_PER_SECOND = 3;
+
 /** Leases: granted, renewed over several streams, revoked in the background. */
 export class Leases {
   private readonly options: LeaseOptions;
   private readonly renewals: Renewals;
   private readonly revocations: Revocations;
+  private readonly renewalRate = new Rate();
 
   constructor(options: LeaseOptions) {
     this.options = options;
     const { client, renewTimeoutMs: timeoutMs, onTrouble } = options;
     this.renewals = new Renewals({ client, timeoutMs, onTrouble });
-    this.revocations = new Revocations(client, new Renewals({ client, timeoutMs, onTrouble, streams: 1 }));
+    this.revocations = new Revocations({
+      client,
+      renewals: new Renewals({ client, timeoutMs, onTrouble, streams: 1 }),
+      hasCompany: () => this.renewalRate.perSecond() >= COMPANY_RENEWS_PER_SECOND,
+    });
   }
 
   grant(ttlSeconds: number, done: (outcome: LeaseOutcome) => void): void {
@@ -45,6 +53,7 @@ export class Leases {
   }
 
   renew(lease: bigint, done: (outcome: RenewOutcome) => void): void {
+    this.renewalRate.count();
     this.renewals.renew(lease, done);
   }
 
@@ -61,3 +70,28 @@ export class Leases {
 
 /** Chosen here, so that a lease whose grant was not answered can be revoked. Positive, and no guess for others. */
 const newLeaseId = (): bigint => BigInt.asUintN(63, randomBytes(8).readBigUInt64LE()) | 1n;
+
+/** How often something happened in the last second or two. */
+class Rate {
+  private current = 0;
+  private last = 0;
+  private second = 0;
+
+  count(): void {
+    this.turn();
+    this.current++;
+  }
+
+  perSecond(): number {
+    this.turn();
+    return Math.max(this.last, this.current);
+  }
+
+  private turn(): void {
+    const second = Math.floor(performance.now() / 1_000);
+    if (second === this.second) return;
+    this.last = second === this.second + 1 ? this.current : 0;
+    this.current = 0;
+    this.second = second;
+  }
+}

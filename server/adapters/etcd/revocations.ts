@@ -9,8 +9,10 @@ const MAX_IN_FLIGHT = 4;
 /** At the end nothing else is in the way of ours. */
 const MAX_IN_FLIGHT_AT_END = 16;
 
-/** A revoke that takes longer finds etcd on a slow disk, or busy: then one at a time, and with pauses. */
+/** Revokes that take longer find etcd on a slow disk, or busy: then one at a time, and with pauses. */
 const SLOW_MS = 25;
+/** By so much the latest revoke changes what is known of how long they take. */
+const LATEST_COUNTS = 0.3;
 /** Of the time that etcd works on ours, so much it has to itself. */
 const PAUSES_PER_SLOW_REVOKE = 4;
 
@@ -25,6 +27,14 @@ const LOOK_EVERY_MS = 100;
 /** How many are renewed at a time. */
 const RENEW_AT_ONCE = 500;
 
+export interface RevocationOptions {
+  readonly client: EtcdClient;
+  /** For these leases alone. One that has expired holds up those behind it. */
+  readonly renewals: Renewals;
+  /** Whether sessions live whose leases are renewed all the time, and would be late. */
+  readonly hasCompany: () => boolean;
+}
+
 interface Waiting {
   readonly lease: bigint;
   readonly done: (known: boolean) => void;
@@ -37,25 +47,26 @@ interface Waiting {
  *
  * To etcd a lease that expires costs the same commit as one that is revoked, and etcd lets 16 expire at a time. So on a slow
  * disk thousands of leases whose sessions have died together would keep it from all else for minutes: the leases that wait
- * are then renewed, which costs it nothing, until it is their turn.
+ * are then renewed, which costs it nothing, until it is their turn. Unless nobody is there whom it would keep waiting.
  */
 export class Revocations {
   private readonly client: EtcdClient;
   private readonly renewals: Renewals;
+  private readonly hasCompany: () => boolean;
   /** In the order in which they came. */
   private readonly waiting = new Map<bigint, Waiting>();
   private inFlight = 0;
   private pause: NodeJS.Timeout | undefined;
   private lookingAfter: NodeJS.Timeout | undefined;
-  /** How long the latest revoke took. */
+  /** How long revokes take, the latest ones. */
   private tookMs = 0;
   /** Called when nothing waits or is in flight any more; set when the end has come. */
   private finished: (() => void) | undefined;
 
-  /** `renewals`: for these leases alone. One that has expired holds up those behind it. */
-  constructor(client: EtcdClient, renewals: Renewals) {
+  constructor({ client, renewals, hasCompany }: RevocationOptions) {
     this.client = client;
     this.renewals = renewals;
+    this.hasCompany = hasCompany;
   }
 
   /** As `Store.revokeLease`. */
@@ -87,7 +98,7 @@ export class Revocations {
   }
 
   private get isSlow(): boolean {
-    return this.tookMs > SLOW_MS;
+    return this.tookMs > SLOW_MS && this.hasCompany();
   }
 
   private get maxInFlight(): number {
@@ -119,7 +130,7 @@ export class Revocations {
     const sentAtMs = performance.now();
     this.client.call(LeaseService.leaseRevoke, { ID: lease }, TIMEOUT_MS, (failure) => {
       this.inFlight--;
-      this.tookMs = performance.now() - sentAtMs;
+      this.tookMs += LATEST_COUNTS * (performance.now() - sentAtMs - this.tookMs);
       if (this.finished === undefined && this.isSlow) this.rest(this.tookMs * PAUSES_PER_SLOW_REVOKE);
       done(failure === null || isGone(failure));
       this.proceed();
