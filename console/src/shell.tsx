@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useNow } from "./clock.ts";
-import { age, timeOfDay, toMs } from "./format.ts";
+import { timeOfDay, toMs } from "./format.ts";
 import { listenToKeys } from "./keys.ts";
 import { HelpDialog } from "./parts/help-dialog.tsx";
 import { Icon, type IconName, Mark } from "./parts/icon.tsx";
@@ -121,7 +121,7 @@ function Banner() {
         </Notice>
       );
     if (lagMs > 2_000)
-      return <Notice tone="trouble">This server's table is {age(lagMs)} behind etcd: what you see is old.</Notice>;
+      return <Notice tone="trouble">This server's table is more than 2 s behind etcd: what you see is old.</Notice>;
   }
   if (hello !== undefined && !hello.access.allowed && !hello.access.byToken)
     return (

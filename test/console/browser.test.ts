@@ -97,6 +97,15 @@ describe("the console in a browser", () => {
     await page.waitForFunction(() => document.activeElement?.matches("input.search"));
     await eventually(async () => /5,0\d\d locks/.test((await page.locator(".grid-summary").textContent()) ?? ""), true);
     expect(await page.locator(".grid-body .grid-row").first().textContent()).toContain("orders/hot");
+    await page.getByRole("button", { name: "Held for" }).click();
+    // Held the longest: one of those that were taken first.
+    await page
+      .locator(".grid-body .grid-row", { hasText: /\/1\d{4}/ })
+      .first()
+      .waitFor();
+    expect(await page.locator(".grid-body .grid-row").first().textContent()).not.toContain("orders/hot");
+    await page.getByRole("button", { name: "Waiting" }).click();
+    await page.locator("input.search").focus();
     await page.keyboard.type("orders/ho");
     await page.locator(".grid-summary", { hasText: "1 lock" }).waitFor();
     await page.locator('[role="grid"]').focus();
@@ -115,10 +124,11 @@ describe("the console in a browser", () => {
 
   it("frees a lock by force, after two questions, and its holder is told", async () => {
     await using holder = connect(service().address(), { clientName: "stuck-job" });
-    const lock = await holder.acquire("jobs/nightly", { purpose: "the nightly run" });
+    const lock = await holder.acquire("jobs/nightly", { purpose: "the nightly run", value: "10.0.0.7:9000" });
     await using console = await open();
     const { page } = console;
     await console.show("#/lock/jobs%2Fnightly", "jobs/nightly");
+    expect(await page.locator(".holder-card").textContent()).toContain("10.0.0.7:9000");
     await page.getByRole("button", { name: "Free by force" }).click();
     const dialog = page.locator("dialog[open]");
     await dialog.waitFor();

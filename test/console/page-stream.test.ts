@@ -2,10 +2,18 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
-import type { LockPlace, Services } from "../../server/adapters/console/services.ts";
+import type { LockGlance, LockPlace, Services } from "../../server/adapters/console/services.ts";
 import { eventually } from "../support/eventually.ts";
 import { askConsole, livePath, OWN } from "./ask-console.ts";
 import { consoleOver, nothing } from "./console-over.ts";
+
+/** A lock that somebody holds. */
+const held = (name: string): LockGlance => ({
+  name,
+  holderCount: 1,
+  waiterCount: 0,
+  toJson: () => ({ name, holderCount: 1 }),
+});
 
 /** Locks that change all the time, each as large as `bytes`, and how many were taken. */
 function restlessLocks(bytes: number) {
@@ -16,10 +24,7 @@ function restlessLocks(bytes: number) {
     return {
       take(limit) {
         counts.taken += limit;
-        const locks = Array.from({ length: limit }, (_, index) => ({
-          name: `${index}-${"x".repeat(bytes)}`,
-          holderCount: 1,
-        }));
+        const locks = Array.from({ length: limit }, (_, index) => held(`${index}-${"x".repeat(bytes)}`));
         return { locks, caughtUp: false };
       },
       close: () => counts.open--,
@@ -139,13 +144,39 @@ describe("the stream of a page", () => {
     expect(third.sessions[0].validUntilMs - second.sessions[0].validUntilMs).toBeGreaterThan(40_000);
   });
 
+  it("shows the hottest locks, and makes nothing of those for which nobody waits", async () => {
+    const waiting = (name: string, waiterCount: number): LockGlance => ({
+      ...held(name),
+      waiterCount,
+      toJson: () => ({ name, waiterCount }),
+    });
+    const quiet = (name: string): LockGlance => ({
+      ...held(name),
+      toJson: () => {
+        throw new Error("nobody asked for it");
+      },
+    });
+    const crowds = Array.from({ length: 20 }, (_, index) => waiting(`crowd/${index}`, index + 1));
+    const watchLocks: Services["watchLocks"] = (_, ready) => {
+      setImmediate(ready);
+      const locks = [quiet("quiet"), ...crowds, waiting("left", 99), quiet("left")];
+      return { take: (limit) => ({ locks: locks.splice(0, limit), caughtUp: true }), close: () => undefined };
+    };
+    const address = await consoleOver({ watchLocks });
+    const { body } = await askConsole(address, { path: livePath({ hottest: {} }), headers: OWN }, '"contended":20');
+    const [frame] = framesOf("hottest", body).slice(-1);
+    expect(frame.locks.map(({ name }: { name: string }) => name)).toEqual(
+      Array.from({ length: 8 }, (_, index) => `crowd/${19 - index}`),
+    );
+  });
+
   it("shows no more than 20,000 locks, and says that there are more", async () => {
     const names = Array.from({ length: 20_500 }, (_, index) => `lock/${index}`);
     const watchLocks: Services["watchLocks"] = (_, ready) => {
       setImmediate(ready);
       return {
         take: (limit) => {
-          const locks = names.splice(0, limit).map((name) => ({ name, holderCount: 1 }));
+          const locks = names.splice(0, limit).map(held);
           return { locks, caughtUp: names.length === 0 };
         },
         close: () => undefined,

@@ -39,11 +39,14 @@ function Graph({ graph, form }: { graph: GetWaitGraphResponse; form: Form }) {
   const deadlocked = graph.nodes.filter((node) => node.deadlocked).length;
   return (
     <>
-      <p class="grid-summary" role="status">
+      <p class="grid-summary">
         {graph.nodes.length === 0
           ? ""
-          : `${plural(graph.edges.length, "wait")} among ${plural(graph.nodes.length, "thread")} of control.`}
-        {deadlocked > 0 && <strong class="tone-deadlock"> {count(deadlocked)} wait for each other in a circle.</strong>}
+          : `${plural(graph.edges.length, "wait")} among ${plural(graph.nodes.length, "thread")} of control. `}
+        {/* Only this is read out. */}
+        <strong class="tone-deadlock" role="status">
+          {deadlocked > 0 ? `${count(deadlocked)} wait for each other in a circle.` : ""}
+        </strong>
         {graph.omittedNodes > 0 && ` ${count(graph.omittedNodes)} more are not shown.`}
       </p>
       {graph.nodes.length === 0 ? (

@@ -3,6 +3,7 @@ import { useServerNow } from "../clock.ts";
 import { age, count, momentMs, plainClientName, plural } from "../format.ts";
 import { type Lock, LockState, Mode } from "../gen/holdfast/v1/lock_service.ts";
 import { wantsSearch } from "../keys.ts";
+import { Announce } from "../parts/announce.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Choice } from "../parts/choice.tsx";
 import { type Column, Grid, useNarrow } from "../parts/grid.tsx";
@@ -32,6 +33,7 @@ export function LocksView({ prefix }: { prefix: string }) {
   const known = told.kind === "known" ? told.value : undefined;
   const rows = useMemo(() => shown(known, prefix, state, order), [known, prefix, state, order]);
   const columns = useMemo(() => columnsOf(nowMs), [nowMs]);
+  const found = summary(told, rows.length);
   const narrow = useNarrow();
   const sortBy = (key: string) => {
     const first = columns.find((column) => column.key === key)!.sort!;
@@ -44,9 +46,8 @@ export function LocksView({ prefix }: { prefix: string }) {
         <Choice label="State" choices={["All", "Held", "Contended"]} chosen={state} choose={setState} />
       </ViewHead>
       <Search prefix={prefix} />
-      <p class="grid-summary" role="status">
-        {summary(told, rows.length)}
-      </p>
+      <p class="grid-summary">{found}</p>
+      <Announce question={`${state} ${prefix}`} text={found} />
       {told.kind === "problem" ? (
         <Empty>{told.message}</Empty>
       ) : (

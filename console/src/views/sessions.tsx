@@ -1,6 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { useServerNow } from "../clock.ts";
 import { age, clientName, count, momentMs, plural, toMs } from "../format.ts";
+import { Announce } from "../parts/announce.tsx";
 import { type Column, Grid, useNarrow } from "../parts/grid.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Empty } from "../parts/panel.tsx";
@@ -8,7 +9,7 @@ import { Text } from "../parts/text.tsx";
 import { Validity } from "../parts/validity.tsx";
 import { go } from "../route.ts";
 import { ViewHead } from "../shell.tsx";
-import { type SessionRow, useSessions } from "../topics.ts";
+import { type SessionRow, type SessionRows, type Told, useSessions } from "../topics.ts";
 
 interface Order {
   readonly key: string;
@@ -28,6 +29,7 @@ export function SessionsView() {
   );
   const columns = useMemo(() => columnsOf(nowMs), [nowMs]);
   const narrow = useNarrow();
+  const found = summary(told, rows.length);
   const sortBy = (key: string) => {
     const first = columns.find((column) => column.key === key)!.sort!;
     const other = first === "ascending" ? "descending" : "ascending";
@@ -52,11 +54,8 @@ export function SessionsView() {
           onInput={(event) => setSearch(event.currentTarget.value)}
         />
       </search>
-      <p class="grid-summary" role="status">
-        {known === undefined
-          ? told.kind === "nothing" && "Asking the server …"
-          : `${plural(rows.length, "session")}${known.more ? `, of the first ${count(known.rows.size)}` : ""}`}
-      </p>
+      <p class="grid-summary">{found}</p>
+      <Announce question={search} text={found} />
       {told.kind === "problem" ? (
         <Empty>{told.message}</Empty>
       ) : (
@@ -74,6 +73,12 @@ export function SessionsView() {
       )}
     </>
   );
+}
+
+function summary(told: Told<SessionRows>, rows: number): string {
+  if (told.kind !== "known") return told.kind === "nothing" ? "Asking the server …" : "";
+  const found = plural(rows, "session");
+  return told.value.more ? `${found}, of the first ${count(told.value.rows.size)}` : found;
 }
 
 function matches({ sessionId, client, peer, labels }: SessionRow, search: string): boolean {

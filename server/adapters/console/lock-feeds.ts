@@ -1,5 +1,5 @@
 import type { Feed } from "./feed.ts";
-import type { LockPlace, Services } from "./services.ts";
+import type { LockGlance, LockPlace, Services } from "./services.ts";
 
 /** Rows in a frame, and in all frames between two rests. */
 const FRAME_ROWS = 400;
@@ -11,15 +11,6 @@ const LOCK_REST_MS = 200;
 const HOTTEST = 8;
 const HOTTEST_EVERY_MS = 1_000;
 const HOTTEST_STEP = 2_000;
-
-/** What is looked at here of a lock in its JSON, where zero is left out. */
-interface LockJson {
-  readonly name: string;
-  readonly holderCount?: number;
-  readonly waiterCount?: number;
-}
-
-const isGone = ({ holderCount, waiterCount }: LockJson): boolean => !holderCount && !waiterCount;
 
 /**
  * The locks with a prefix, each with its oldest holder and its next waiter: first all, then those that changed. After
@@ -52,7 +43,7 @@ export class LockRowsFeed implements Feed {
       this.#left = ROWS_PER_REST;
       this.#restUntilMs = nowMs + REST_MS;
     }
-    const rows = (locks as readonly LockJson[]).filter((lock) => this.#admit(lock));
+    const rows = locks.filter((lock) => this.#admit(lock)).map((lock) => lock.toJson());
     if (rows.length === 0 && !caughtUp) return undefined;
     return JSON.stringify({ locks: rows, caughtUp: this.#caughtUp, more: this.#more });
   }
@@ -61,11 +52,11 @@ export class LockRowsFeed implements Feed {
     this.#place.close();
   }
 
-  #admit(lock: LockJson): boolean {
-    if (isGone(lock)) return this.#sent.delete(lock.name);
-    if (this.#sent.has(lock.name)) return true;
+  #admit({ name, holderCount, waiterCount }: LockGlance): boolean {
+    if (holderCount === 0 && waiterCount === 0) return this.#sent.delete(name);
+    if (this.#sent.has(name)) return true;
     if (this.#sent.size < MAX_ROWS) {
-      this.#sent.add(lock.name);
+      this.#sent.add(name);
       return true;
     }
     this.#more = true;
@@ -90,7 +81,7 @@ export class LockFeed implements Feed {
     this.#some = false;
     this.#restUntilMs = nowMs + LOCK_REST_MS;
     const { locks } = this.#place.take(2);
-    return JSON.stringify({ lock: locks[0] ?? null });
+    return JSON.stringify({ lock: locks[0]?.toJson() ?? null });
   }
 
   close(): void {
@@ -101,8 +92,9 @@ export class LockFeed implements Feed {
 /** The locks with the most waiters, followed once for all pages that show them. */
 export class HottestLocks {
   readonly #place: LockPlace;
-  readonly #contended = new Map<string, LockJson>();
+  readonly #contended = new Map<string, LockGlance>();
   #some = false;
+  #caughtUp = false;
   #text = JSON.stringify({ locks: [] });
   #refreshAtMs = 0;
 
@@ -123,16 +115,16 @@ export class HottestLocks {
   }
 
   #refresh(nowMs: number): void {
-    const { locks } = this.#place.take(HOTTEST_STEP);
-    if (locks.length < HOTTEST_STEP) {
-      this.#some = false;
-      this.#refreshAtMs = nowMs + HOTTEST_EVERY_MS;
-    }
-    for (const lock of locks as readonly LockJson[]) {
-      if (lock.waiterCount) this.#contended.set(lock.name, lock);
+    const { locks, caughtUp } = this.#place.take(HOTTEST_STEP);
+    if (locks.length < HOTTEST_STEP) this.#some = false;
+    this.#caughtUp ||= caughtUp;
+    // However much changes, so many a second are looked at: what changed first comes first.
+    if (this.#caughtUp) this.#refreshAtMs = nowMs + HOTTEST_EVERY_MS;
+    for (const lock of locks) {
+      if (lock.waiterCount > 0) this.#contended.set(lock.name, lock);
       else this.#contended.delete(lock.name);
     }
-    const hottest = [...this.#contended.values()].sort((a, b) => b.waiterCount! - a.waiterCount!).slice(0, HOTTEST);
-    this.#text = JSON.stringify({ locks: hottest, contended: this.#contended.size });
+    const hottest = [...this.#contended.values()].sort((a, b) => b.waiterCount - a.waiterCount).slice(0, HOTTEST);
+    this.#text = JSON.stringify({ locks: hottest.map((lock) => lock.toJson()), contended: this.#contended.size });
   }
 }

@@ -20,9 +20,18 @@ export type ServiceAnswer =
   | { readonly kind: "ok"; readonly json: unknown }
   | { readonly kind: "failed"; readonly reason: Reason; readonly message: string };
 
-/** A reader's place among the locks: it takes the latest state of what changed, as JSON, as fast as it can. */
+/** A lock that changed: gone if both counts are zero. It becomes JSON only if that is wanted. */
+export interface LockGlance {
+  readonly name: string;
+  readonly holderCount: number;
+  readonly waiterCount: number;
+  /** Values are in it only if this one lock is followed. */
+  toJson(): unknown;
+}
+
+/** A reader's place among the locks: it takes the latest state of what changed, as fast as it can. */
 export interface LockPlace {
-  take(limit: number): { readonly locks: readonly unknown[]; readonly caughtUp: boolean };
+  take(limit: number): { readonly locks: readonly LockGlance[]; readonly caughtUp: boolean };
   close(): void;
 }
 

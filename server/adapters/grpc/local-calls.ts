@@ -1,3 +1,4 @@
+import type { LockView } from "../../core/frames.ts";
 import type { Reason } from "../../core/reason.ts";
 import type { Answer, WatchQuery } from "../../engine/lock-engine.ts";
 import {
@@ -32,9 +33,17 @@ export type LocalAnswer =
   | { readonly kind: "ok"; readonly json: unknown }
   | { readonly kind: "failed"; readonly reason: Reason; readonly message: string };
 
-/** A place in `WatchLocks`, as `LockWatch`, with the locks as JSON and without values. */
+/** A lock of a `LocalLockWatch`: JSON is made of it only if it is wanted, since thousands may change in a second. */
+export interface LocalLock {
+  readonly name: string;
+  readonly holderCount: number;
+  readonly waiterCount: number;
+  toJson(): unknown;
+}
+
+/** A place in `WatchLocks`, as `LockWatch`; without values unless one lock is followed by its name. */
 export interface LocalLockWatch {
-  take(limit: number): { readonly locks: readonly unknown[]; readonly caughtUp: boolean };
+  take(limit: number): { readonly locks: readonly LocalLock[]; readonly caughtUp: boolean };
   close(): void;
 }
 
@@ -93,7 +102,7 @@ export class LocalCalls {
     return {
       take(limit) {
         const { locks, caughtUp } = watch.take(limit);
-        return { locks: locks.map((view) => Lock.toJSON(withoutValues(toLock(view)))), caughtUp };
+        return { locks: locks.map((view) => localLock(view, query.name !== "")), caughtUp };
       },
       close: () => watch.close(),
     };
@@ -178,7 +187,17 @@ function fault(edge: Edge, error: unknown): LocalAnswer {
   return { kind: "failed", reason: "internal", message: "a fault of the server, which has logged it" };
 }
 
-/** Values may be large, and are shown only with one lock. */
+/** Values may be large. */
+function localLock(view: LockView, withValues: boolean): LocalLock {
+  const { name, holderCount, waiterCount } = view;
+  return {
+    name,
+    holderCount,
+    waiterCount,
+    toJson: () => Lock.toJSON(withValues ? toLock(view) : withoutValues(toLock(view))),
+  };
+}
+
 const withoutValues = (lock: Lock): Lock => ({
   ...lock,
   holders: lock.holders.map((claim) => ({ ...claim, value: NO_BYTES })),
