@@ -15,4 +15,9 @@ export const languages: readonly Language[] = [
     build: "go build -C clients/go -o ../../.cache/bin/conformance-go ./cmd/conformance-driver",
     start: [".cache/bin/conformance-go"],
   },
+  {
+    name: "java",
+    build: "clients/java/conformance-driver.sh",
+    start: ["java", "@clients/java/target/conformance-driver.args"],
+  },
 ];

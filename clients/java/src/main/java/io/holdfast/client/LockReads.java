@@ -35,6 +35,9 @@ final class LockReads {
   private static final Set<Reason> ASK_ELSEWHERE =
       EnumSet.of(Reason.UNREACHABLE, Reason.DRAINING, Reason.STORE_UNAVAILABLE);
 
+  /** One address may stand for several servers, of which the next may answer. */
+  private static final int LEAST_ATTEMPTS = 3;
+
   private final Settings settings;
   /** Where the service can be reached now: changes as servers tell of others. */
   private final Supplier<List<String>> addresses;
@@ -133,27 +136,32 @@ final class LockReads {
     }
 
     LockServiceStub stub() {
-      return LockReads.this.stub(list.get(at));
+      return LockReads.this.stub(address());
     }
 
-    /** How many are left to ask, the one that is being asked included. */
+    private String address() {
+      return list.get(at % list.size());
+    }
+
+    /** How many are left to ask for the first time, the one that is being asked included; at least 1. */
     int left() {
-      return list.size() - at;
+      return Math.max(1, list.size() - at);
     }
 
-    /** Turns to the next address, unless all were asked, another would answer the same, or it may not: then false. */
+    /** Turns to the next address, unless enough were asked, another would answer the same, or it may not: then false. */
     boolean moveOn(HoldfastException failure, boolean may) {
       if (isClosed || !ASK_ELSEWHERE.contains(failure.reason())) return false;
-      String failed = list.get(at++);
+      String failed = address();
+      at++;
       // Of several calls that fail at one address the first moves on, and the others find the next one.
-      current.compareAndSet(failed, list.get(at % list.size()));
-      return may && left() > 0;
+      current.compareAndSet(failed, address());
+      return may && at < Math.max(LEAST_ATTEMPTS, list.size());
     }
   }
 
   // -- Calls with one answer -------------------------------------------------------------------------
 
-  /** Asks each address at most once, all within the time that a call may take. */
+  /** Asks each address once, and three in all if there are fewer, within the time that a call may take. */
   private <R> CompletableFuture<R> call(BiConsumer<LockServiceStub, StreamObserver<R>> start) {
     CompletableFuture<R> future = new CompletableFuture<>();
     ask(start, future, System.nanoTime() + settings.callTimeoutNanos(), new Round());

@@ -330,13 +330,15 @@ final class SessionMachine {
     dialer.stop();
   }
 
-  /** How long one step of an attempt may take, so that several fit into what is left of a session. */
+  /**
+   * How long one step of an attempt may take: several must fit into what is left of a session. Without one, each address
+   * has its share of the connect timeout, for a Java that has just started on a busy machine needs seconds to connect.
+   */
   private long attemptNanos() {
-    return Math.min(TimeUnit.SECONDS.toNanos(5), Math.max(TimeUnit.SECONDS.toNanos(1), ttlNanos() / 3));
-  }
-
-  private long ttlNanos() {
-    return session == null ? Durations.nanos(settings.open().getTtl()) : session.ttlNanos;
+    long share = session == null
+        ? settings.connectTimeoutNanos() / dialer.addresses.all().size()
+        : session.ttlNanos / 3;
+    return Math.min(TimeUnit.SECONDS.toNanos(5), Math.max(TimeUnit.SECONDS.toNanos(1), share));
   }
 
   private void giveUpOnStreams(Moment at) {
@@ -356,7 +358,7 @@ final class SessionMachine {
 
   private void rest(Moment at) {
     // While there is a session to save, several attempts must fit into its TTL.
-    dialer.restAfterFailure(at.nanos(), session == null ? Moment.NEVER : ttlNanos() / 10);
+    dialer.restAfterFailure(at.nanos(), session == null ? Moment.NEVER : session.ttlNanos / 10);
   }
 
   /** Sends the first frame of a stream. From here on nothing is taken from the one before. */

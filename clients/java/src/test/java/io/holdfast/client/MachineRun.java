@@ -66,6 +66,16 @@ final class MachineRun implements SessionEffects {
       return new MachineRun(this);
     }
 
+    /** How long the first attempt to connect may take. */
+    double firstAttemptMs() {
+      MachineRun run = run();
+      run.acquire("a");
+      run.dialed();
+      double timeMs = 0;
+      for (; run.abandoned().isEmpty(); timeMs += 100) run.pass(100);
+      return timeMs;
+    }
+
     /** A machine with a session on stream 1, and the claims 1, 2 and so on held. */
     MachineRun holding(String... names) {
       MachineRun run = run();

@@ -109,6 +109,14 @@ class SessionConnectTest {
   }
 
   @Test
+  void withoutASessionAnAddressHasItsShareOfTheConnectTimeoutAtLeast1SAndAtMost5S() {
+    assertEquals(5000, setup().ttlMs(2000).firstAttemptMs());
+    assertEquals(5000, setup().connectTimeoutMs(60_000).firstAttemptMs());
+    assertEquals(2500, setup().addresses("a:1", "b:1", "c:1", "d:1").firstAttemptMs());
+    assertEquals(1000, setup().addresses("a:1", "b:1").connectTimeoutMs(1200).firstAttemptMs());
+  }
+
+  @Test
   void aNewSessionThatOpensTooLateIsClosedLestItBeNobodys() {
     MachineRun run = setup().run();
     run.acquire("a");
