@@ -140,7 +140,7 @@ export class Episode implements Service {
     for (const client of this.clients) client.start();
     await eventually(() => this.clients.every(({ isAtWork }) => isAtWork), true, 60_000);
     // Those that are to be gone at the end are seen while they are there.
-    await eventually(() => this.servers.some(({ connectionCount }) => connectionCount > 0), true, 60_000);
+    await eventually(() => this.servers.some(({ connections }) => connections.length > 0), true, 60_000);
     this.count("monotonic clock of a server shifted");
     this.count("monotonic clock of a client shifted");
   }
@@ -177,7 +177,7 @@ export class Episode implements Service {
       await client.kill9();
     }
     await this.expect("LEFTOVER", () =>
-      eventually(() => this.remains(), { claims: 0, sessions: 0, leases: 0, connections: 0 }, COMES_RIGHT_WITHIN_MS),
+      eventually(() => this.remains(), { claims: 0, sessions: 0, leases: 0, connections: [] }, COMES_RIGHT_WITHIN_MS),
     );
     for (const server of this.servers) {
       const code = await server.stop();
@@ -208,7 +208,7 @@ export class Episode implements Service {
       this.member.countKeys("holdfast/server/"),
       this.member.countLeases(),
     ]);
-    const connections = this.servers.reduce((sum, { connectionCount }) => sum + connectionCount, 0);
+    const connections = this.servers.flatMap((server) => server.connections);
     return { claims, sessions, leases: Math.max(0, leases - servers), connections };
   }
 

@@ -46,12 +46,16 @@ export class FleetServer {
     return this.program?.isRunning === true;
   }
 
-  /** How many connections of clients it has. */
-  get connectionCount(): number {
+  /** The connections that it has taken, each by the address at its other end. */
+  get connections(): string[] {
     const port = GRPC_PORT.toString(16).toUpperCase();
     const lines = readFileSync(`/proc/${this.program!.pid}/net/tcp`, "utf8").split("\n");
     // Columns: number, local address:port, remote address:port, state; 01 is established.
-    return lines.filter((line) => new RegExp(`^\\s*\\d+: \\w+:${port} \\w+:\\w+ 01 `).test(line)).length;
+    const established = new RegExp(`^\\s*\\d+: \\w+:${port} (\\w+):\\w+ 01 `);
+    return lines.flatMap((line) => {
+      const [, remote] = established.exec(line) ?? [];
+      return remote === undefined ? [] : [`${this.machine.name} from ${addressFrom(remote)}`];
+    });
   }
 
   start(): void {
@@ -98,6 +102,9 @@ export class FleetServer {
     }
   }
 }
+
+/** An address as the kernel writes it: hexadecimal, and backwards. */
+const addressFrom = (hex: string): string => [...Buffer.from(hex, "hex")].reverse().join(".");
 
 /** The beginning of a command that runs with its monotonic clock ahead. */
 export const withClock = (aheadS: number): string[] =>
