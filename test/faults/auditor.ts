@@ -132,8 +132,11 @@ class Follower {
     this.stream = stream;
     stream.on("data", ({ events, compactRevision }: WatchResponse) => {
       this.auditor.take(events);
-      // It is the one who compacts, and only what it has seen.
-      if (compactRevision > 0n) this.auditor.queues.found("AUDIT-GAP", `history before ${compactRevision} is gone`);
+      if (compactRevision === 0n) return;
+      // A member that was behind has forgotten what it had not told; it matters only if the others had not either.
+      if (Number(compactRevision) > this.auditor.revision + 1)
+        this.auditor.queues.found("AUDIT-GAP", `history before ${compactRevision} is gone`);
+      stream.cancel();
     });
     stream.on("error", () => undefined);
     // Every end comes with a status.
