@@ -1692,6 +1692,8 @@ const errors: readonly Scenario[] = [
       ["C", "acquire", { locks: "a" }, { error: "queue-full", lock: "a" }],
       ["x3", "cancel"],
       ["x3", "answers", {}, "aborted"],
+      // A try behind a release of its own session is answered when that is seen: now there is room.
+      ["B", "acquire", { as: "behind", locks: "a", waitMs: 0 }, "busy"],
       ["C", "acquire", { locks: "a" }, { waits: "c" }],
       ["C", "acquire", { as: "more", locks: "a" }, "queue-full"],
       ["C", "acquire", { as: "try", locks: "a", waitMs: 0 }, "busy"],
