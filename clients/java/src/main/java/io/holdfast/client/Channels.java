@@ -40,8 +40,17 @@ final class Channels {
     return builder.build();
   }
 
-  /** Throws {@code HoldfastException} with reason invalid if they cannot be used. */
-  static ChannelCredentials credentials(TlsOptions tls) {
+  /** Throws {@code HoldfastException} with reason invalid if these cannot be used. */
+  static void check(TlsOptions tls) {
+    try {
+      // Reads certificates and key, and connects to nothing.
+      Grpc.newChannelBuilder("localhost:1", credentials(tls));
+    } catch (IllegalArgumentException e) {
+      throw new HoldfastException(Reason.INVALID, "tls: " + e.getMessage(), null, e);
+    }
+  }
+
+  private static ChannelCredentials credentials(TlsOptions tls) {
     if (tls == null) return InsecureChannelCredentials.create();
     TlsChannelCredentials.Builder builder = TlsChannelCredentials.newBuilder();
     try {

@@ -72,7 +72,7 @@ public final class HoldfastClientBuilder {
 
   /** Talks TLS. Default: no TLS, which is for loopback and networks that you trust. */
   public HoldfastClientBuilder tls(TlsOptions options) {
-    Channels.credentials(options);
+    Channels.check(options);
     tls = options;
     return this;
   }

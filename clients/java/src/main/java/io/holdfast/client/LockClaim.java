@@ -107,13 +107,13 @@ final class LockClaim implements HeldLock, ClaimOwner {
   CompletableFuture<HeldLock> published() {
     CompletableFuture<HeldLock> future = new CompletableFuture<>();
     future.whenComplete((held, failure) -> {
-      // Cancelled, or timed out by the program; after a denial there is nothing to give up.
-      if (failure != null) giveUp();
+      // Cancelled, timed out or completed by the program; after a denial there is nothing to give up.
+      if (held != this) giveUp();
     });
     answer.thenAcceptAsync(
         denial -> {
           if (denial != null) future.completeExceptionally(exceptionFor(denial));
-          else if (!future.complete(this)) giveUp();
+          else future.complete(this);
         },
         callbacks);
     return future;

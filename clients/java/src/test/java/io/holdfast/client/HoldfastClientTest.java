@@ -197,7 +197,10 @@ class HoldfastClientTest {
       CompletableFuture<HeldLock> cancelled = client.acquireAsync("async/cancel");
       CompletableFuture<HeldLock> late = client.lock("async/cancel").lockAsync().orTimeout(50, TimeUnit.MILLISECONDS);
       CompletableFuture<Leadership> withdrawn = client.election("async/cancel").campaignAsync(AcquireOptions.DEFAULTS);
+      CompletableFuture<HeldLock> instead =
+          client.acquireAsync("async/cancel").completeOnTimeout(null, 50, TimeUnit.MILLISECONDS);
       assertThrows(ExecutionException.class, () -> soon(late));
+      assertEquals(null, soon(instead));
       untilWaiting("async/cancel", 2);
       cancelled.cancel(false);
       withdrawn.cancel(false);
