@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./processes.ts";
 
@@ -37,13 +38,26 @@ export interface BuyersProgram {
 }
 
 const example = join(import.meta.dirname, "../examples/stock-sale");
+const built = join(import.meta.dirname, "../.cache/bin");
 
 /** The buyers in every language, built where they have to be. */
 export async function buildBuyers(): Promise<readonly BuyersProgram[]> {
-  const go = join(import.meta.dirname, "../.cache/bin/stock-buyers-go");
+  const go = join(built, "stock-buyers-go");
   await build("go", ["build", "-C", "examples", "-o", go, "./stock-sale/go"]);
   return [
     { language: "TypeScript", command: [process.execPath, join(example, "buyers.ts")] },
     { language: "Go", command: [go] },
+    { language: "Java", command: await buildJava() },
   ];
+}
+
+async function buildJava(): Promise<BuyersProgram["command"]> {
+  // Compiles the client, if anything has changed since.
+  await build("clients/java/conformance-driver.sh", []);
+  const target = join(import.meta.dirname, "../clients/java/target");
+  const client = `${target}/classes:${readFileSync(`${target}/test-classpath`, "utf8").trim()}`;
+  const classes = join(built, "stock-buyers-java");
+  await build("javac", ["-d", classes, "-cp", client, "examples/stock-sale/Buyers.java"]);
+  // It lives for half a minute, beside eight others.
+  return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-cp", `${classes}:${client}`, "Buyers"];
 }

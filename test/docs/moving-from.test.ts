@@ -60,4 +60,22 @@ func moved(ctx context.Context) error {\n${text}\nreturn nil }`,
     );
     expect(await shell("go run .")).toBe("held: true\n");
   });
+
+  it("has Java that runs", async () => {
+    const java = textsIn("java");
+    save(
+      "Moved.java",
+      `import io.holdfast.client.*;
+import java.util.concurrent.TimeUnit;
+public final class Moved {
+  public static void main(String[] args) throws Exception {
+    try (HoldfastClient client = HoldfastClient.connect("127.0.0.1:7400")) {
+${java.map((text) => `{\n${text}\n}`).join("\n")}
+    }
+  }
+}`,
+    );
+    const said = await shell(`${join(root, "examples/java.sh")} ${join(folder.path, "Moved.java")}`);
+    expect(said).toBe("held: true, with a token: true\nwritten and read\n");
+  });
 });

@@ -16,17 +16,19 @@ describe("make demo", () => {
       /^killed +3 processes/m,
       /^paused +3 processes/m,
       /^stale writes +3 refused; 3 writers had been told/m,
+      /^bought in +(?=.*TypeScript \d)(?=.*Go \d)(?=.*Java \d)/m,
       /^acquire +average \d+ ms, p50 \d+ ms, p99 \d+ ms$/m,
       /^left in etcd +0 keys, 0 leases$/m,
     ])
       expect(demo.stdout).toMatch(line);
-    expect(demo.stderr).toBe("");
+    // A busy machine may let the server stand still for a moment, which it says; and nothing else.
+    expect(demo.stderr.split("\n").filter((line) => line !== "" && !/"event":"engine.paused"/.test(line))).toEqual([]);
     expect(processesWith("DEMO_MARK=sold out")).toEqual([]);
   }, 150_000);
 
   it("ends everything that it has started on Ctrl-C", async () => {
     await using demo = new Program(process.execPath, [main], { DEMO_MARK: "interrupted" });
-    await demo.saw(/process \d+ is killed/);
+    await demo.saw(/process \d+ \(\w+\) is killed/);
     demo.killGroup("SIGINT");
     expect((await demo.ended).code).toBe(1);
     expect(processesWith("DEMO_MARK=interrupted")).toEqual([]);
