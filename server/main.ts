@@ -13,6 +13,7 @@ import { logNotes } from "./adapters/telemetry/log-notes.ts";
 import { METRICS_CONTENT_TYPE, startMetrics } from "./adapters/telemetry/metrics.ts";
 import { otlpMetrics, otlpSpans } from "./adapters/telemetry/otlp.ts";
 import type { ServerIdentity } from "./adapters/telemetry/resource.ts";
+import { together } from "./adapters/telemetry/together.ts";
 import { startTraces, type Traces } from "./adapters/telemetry/traces.ts";
 import { advertisedAddress } from "./advertised-address.ts";
 import { banner } from "./banner.ts";
@@ -48,12 +49,16 @@ export async function runServer(config: Config): Promise<string | undefined> {
     return await Promise.race([told.then((by) => run.stopping(by)), run.etcdEnded.promise]);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
+  } finally {
+    // What is said of the end comes after all that led to it.
+    run.written.flush();
   }
 }
 
 class Run {
   /** What has been started; disposed of in reverse. */
   readonly parts = new AsyncDisposableStack();
+  readonly written = together((text) => process.stderr.write(text));
   readonly etcdEnded = Promise.withResolvers<string>();
   /** How it will go, once it has started. */
   departure: Departure | undefined;
@@ -69,7 +74,7 @@ class Run {
 
   constructor(config: Config) {
     this.config = config;
-    this.log = logOf(config, this.clock);
+    this.log = logOf(config, this.clock, this.written.write);
     // Nobody waits for it once the server has started.
     this.faulted.promise.catch(() => undefined);
   }
@@ -250,7 +255,7 @@ function refuse(flag: string, error: Error): never {
   throw new Error(`${flag}: ${error.message}`, { cause: error });
 }
 
-function logOf({ logLevel: level, logFormat }: Config, clock: SystemClock): Log {
+function logOf({ logLevel: level, logFormat }: Config, clock: SystemClock, write: (line: string) => void): Log {
   const format = logFormat === "auto" ? (process.stderr.isTTY ? "text" : "json") : logFormat;
-  return new Log({ level, format, wallMs: () => clock.wallMs(), write: (line) => process.stderr.write(line) });
+  return new Log({ level, format, wallMs: () => clock.wallMs(), write });
 }
