@@ -36,9 +36,9 @@ export interface MassDeathResult {
   readonly logs: string;
 }
 
-/** Long enough to open all of them, and to hear of each three times in it. */
-const victimTtlMs = (sessions: number): number => (sessions <= 1_000 ? 10_000 : 20_000);
-const HEALTHY_TTL_MS = 6_000;
+/** Long enough to open all of them, and to hear of each three times in it, on a machine that is busy. */
+const VICTIM_TTL_MS = 20_000;
+const HEALTHY_TTL_MS = 10_000;
 const BEAT_EVERY_MS = 500;
 /** Claims of one session, of which it may have 1,000. */
 const WAITS_PER_SESSION = 900;
@@ -56,8 +56,7 @@ export async function runMassDeath(options: MassDeathOptions): Promise<MassDeath
     servers.push(parts.use(await startServer({ etcd: cluster.endpoints, flags: ["--log-level", "info"] })));
   const addresses = servers.map(({ grpcAddress }) => grpcAddress);
 
-  const ttlMs = victimTtlMs(sessions);
-  const victims = new Victims({ addresses, sessions, ttlMs, keep: end === "keep" });
+  const victims = new Victims({ addresses, sessions, ttlMs: VICTIM_TTL_MS, keep: end === "keep" });
   parts.use(victims);
   await victims.ready();
   const healthy = parts.use(await Healthy.open(addresses, options.healthy ?? 100));
@@ -71,7 +70,7 @@ export async function runMassDeath(options: MassDeathOptions): Promise<MassDeath
   // Thousands of heartbeats at once are this program's doing.
   healthy.take();
   await victims.kill9();
-  const detectedMs = end === "release" ? monotonicMs() : beatenMs + ttlMs * 1.01 + 150;
+  const detectedMs = end === "release" ? monotonicMs() : beatenMs + VICTIM_TTL_MS * 1.01 + 150;
   const grantedMs = await waits.granted();
   await healthy.watch(options.watchMs ?? 10_000);
   const after = healthy.take();

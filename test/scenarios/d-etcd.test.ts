@@ -30,8 +30,8 @@ leaveNoProcess();
 describe.concurrent("etcd in trouble", { timeout: 120_000 }, () => {
   it("D2 while etcd stands still nothing is granted and errors are typed; then everything goes on by itself", async () => {
     await using service = await Service.start();
-    await using client = connect(service.address(), { ttlMs: 20_000, connectTimeoutMs: 4000, callTimeoutMs: 24_000 });
-    await using session = await StubSession.open(service.address(), { ttlMs: 20_000, keep: true });
+    await using client = connect(service.address(), { ttlMs: 60_000, connectTimeoutMs: 4000, callTimeoutMs: 24_000 });
+    await using session = await StubSession.open(service.address(), { ttlMs: 60_000, keep: true });
     const held = await client.acquire("d2/held");
     const waiting = session.acquire("d2/held");
     await waiting.waits();

@@ -13,7 +13,7 @@ const STALLED_AFTER = 1 / 4;
 /** How often in that time streams are looked at. */
 const LOOKS_PER_STALL = 5;
 /** When nothing is answered on any stream, etcd itself stands still, and to be asked ever more does not help it. */
-const MAX_MOVES = 2;
+const MAX_MOVES = 3;
 
 interface Place {
   stream: RenewalStream | undefined;

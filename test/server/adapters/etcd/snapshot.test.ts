@@ -29,9 +29,11 @@ async function readFrom(...replies: readonly Reply[]) {
   let opened = false;
   await using etcd = await startFakeEtcd({
     range: ({ request }: { request: RangeRequest }, done) => {
-      const reply = opened ? replies[asked.length] : page(1, false);
-      const { key, revision, limit } = request;
-      if (opened) asked.push({ from: key.toString(), revision: Number(revision), limit: Number(limit) });
+      const { key, rangeEnd, revision, limit } = request;
+      // Members are looked at all the time, by a read of one key.
+      const isRead = opened && rangeEnd.length > 0;
+      const reply = isRead ? replies[asked.length] : page(1, false);
+      if (isRead) asked.push({ from: key.toString(), revision: Number(revision), limit: Number(limit) });
       if (reply === undefined || "code" in reply)
         done(reply ?? { code: status.INTERNAL, details: "asked again" }, null);
       else done(null, reply);
