@@ -11,7 +11,7 @@ import type { Connecting, Fields, LockFields, Locks, Outcome, Scenario, Step } f
 const PATIENCE_MS = 90_000;
 
 /** On a busy machine everything takes its time, unless a scenario is about time. */
-const patient = { connectTimeoutMs: 60_000, callTimeoutMs: 30_000 };
+const patient = { ttlMs: 30_000, connectTimeoutMs: 60_000, callTimeoutMs: 30_000 };
 
 /** Flags of servers that tell clients of no other: what a scenario cuts off stays cut off. */
 export const toldByNobody: readonly string[] = ["--advertise-address", "none"];

@@ -133,7 +133,7 @@ const taking: readonly Scenario[] = [
       [
         "B",
         "acquire",
-        { locks: "a", waitMs: 200 },
+        { locks: "a", waitMs: 1_000 },
         { error: "timeout", lock: "a", holderCount: 1, holders: [{ token: "$t" }] },
       ],
       ["A", "getLock", { name: "a" }, { state: "held", waiterCount: 0 }],
@@ -835,7 +835,7 @@ const reentry: readonly Scenario[] = [
     title: "a scope that is not re-entrant waits for its own thread",
     steps: [
       ["A/1", "enter", { as: "outer", locks: "a" }],
-      ["A/1", "enter", { as: "inner", locks: "a", reentrant: false, waitMs: 300 }, { error: "timeout", lock: "a" }],
+      ["A/1", "enter", { as: "inner", locks: "a", reentrant: false, waitMs: 1_000 }, { error: "timeout", lock: "a" }],
       ["A/1", "leave"],
       ["A/1", "enter", { as: "then", locks: "a", reentrant: false }],
       ["A/1", "leave"],
@@ -1498,7 +1498,7 @@ const store: readonly Scenario[] = [
     title: "a lock is lost in time when the store does not answer, and the next is granted when it does",
     servers: 1,
     steps: [
-      ["A", "connect", { ttlMs: 3_000 }],
+      ["A", "connect", { ttlMs: 6_000 }],
       ["B", "connect", { ttlMs: 15_000 }],
       ["A", "acquire", { locks: "a" }, { token: "$t" }],
       ["B", "acquire", { locks: "a" }, { waits: "b" }],
@@ -1756,7 +1756,7 @@ const errors: readonly Scenario[] = [
     steps: [
       ["A", "acquire", { locks: "a" }],
       ["B/1", "enter", { as: "busy", locks: "a", waitMs: 0 }, { error: "busy", lock: "a", holderCount: 1 }],
-      ["B/1", "enter", { as: "late", locks: "a", waitMs: 200 }, { error: "timeout", lock: "a" }],
+      ["B/1", "enter", { as: "late", locks: "a", waitMs: 1_000 }, { error: "timeout", lock: "a" }],
       ["B/1", "enter", { as: "bad", locks: "b//c" }, "invalid"],
       ["B/1", "enter", { as: "good", locks: "b" }],
       ["B/1", "leave"],
