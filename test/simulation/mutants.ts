@@ -401,7 +401,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "server/engine/engine.ts",
     find: '    this.replace(snapshot, "gap");\n',
     replace:
-      '    if (!this.isReady) this.replace(snapshot, "gap");\n    else this.table.revision = snapshot.revision;\n',
+      '    if (!this.readiness.isReady) this.replace(snapshot, "gap");\n    else this.table.revision = snapshot.revision;\n',
   },
   {
     name: "a grant past the deadline",
