@@ -1,16 +1,13 @@
-import type { Http2Session } from "node:http2";
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import type { LockView } from "../../core/frames.ts";
 import { lockNameProblem } from "../../core/lock-name.ts";
-import type { LockWatch, WatchQuery } from "../../engine/lock-engine.ts";
+import type { WatchQuery } from "../../engine/lock-engine.ts";
 import { type WatchLocksRequest, WatchLocksResponse } from "../../gen/holdfast/v1/lock_service.ts";
 import type { Edge } from "./edge.ts";
 import { encode } from "./encode.ts";
-import { failure, goesAway } from "./failure.ts";
-import { http2StreamOf, resetIfLingering } from "./http2-stream.ts";
-import type { OpenCall } from "./open-calls.ts";
+import { failure } from "./failure.ts";
+import { type Followed, FollowingCall } from "./following-call.ts";
 import type { Received } from "./received.ts";
-import type { Flushable } from "./turn.ts";
 import { toLock } from "./views.ts";
 
 export type EncodedWatch = ServerWritableStream<Received<WatchLocksRequest>, Buffer>;
@@ -27,7 +24,7 @@ export function handleWatchLocks(edge: Edge, call: EncodedWatch): void {
   const query = "problem" in call.request ? call.request.problem : readQuery(call.request.message);
   if (typeof query === "string") call.emit("error", failure("invalid", query));
   else if (edge.calls.draining) edge.calls.turnAway(call);
-  else new WatchCall(edge, call, query).start();
+  else new FollowingCall(edge, call, (ready) => followLocks(edge, query, ready)).start();
 }
 
 /** What is to be watched, or what is wrong with that. */
@@ -38,72 +35,16 @@ function readQuery({ prefix, name, maxWaiters }: WatchLocksRequest): WatchQuery 
   return { prefix, name, holderLimit: HOLDERS, waiterLimit: Math.min(maxWaiters, MAX_WAITERS) };
 }
 
-/**
- * A call of `WatchLocks`. It takes from the engine only when the connection has taken what it was given before, so a
- * slow reader misses steps and holds nothing up. It ends when the client cancels, its connection dies or its
- * deadline passes ("cancelled" for all of them), or when the server goes away (`drain`).
- */
-class WatchCall implements OpenCall, Flushable {
-  readonly connection: Http2Session | undefined;
-  readonly #edge: Edge;
-  readonly #call: EncodedWatch;
-  readonly #query: WatchQuery;
-  #watch: LockWatch | undefined;
-  #asked = false;
-  #sending = false;
-
-  constructor(edge: Edge, call: EncodedWatch, query: WatchQuery) {
-    this.connection = http2StreamOf(call).session;
-    this.#edge = edge;
-    this.#call = call;
-    this.#query = query;
-  }
-
-  start(): void {
-    this.#edge.calls.add(this);
-    this.#call.once("cancelled", () => this.#close());
-    this.#watch = this.#edge.engine.watchLocks(this.#query, () => this.#flushAtEnd());
-    this.#flushAtEnd();
-  }
-
-  drain(): void {
-    this.leave();
-  }
-
-  leave(): void {
-    this.#close();
-    const stream = http2StreamOf(this.#call);
-    this.#call.emit("error", goesAway());
-    resetIfLingering(stream, this.#edge.limits.lingerMs);
-  }
-
-  #close(): void {
-    this.#edge.calls.delete(this);
-    this.#watch?.close();
-    this.#watch = undefined;
-  }
-
-  #flushAtEnd(): void {
-    if (this.#asked) return;
-    this.#asked = true;
-    this.#edge.turn.atEnd(this);
-  }
-
-  /** Takes what there is, sends it, and comes again when that has gone out. */
-  flush(): void {
-    this.#asked = false;
-    if (this.#sending || this.#watch === undefined) return;
-    const { locks, caughtUp } = this.#watch.take(TAKEN_LOCKS);
-    const frames = encodeFrames(locks, caughtUp);
-    const last = frames.pop();
-    if (last === undefined) return;
-    this.#sending = true;
-    for (const frame of frames) this.#call.write(frame);
-    this.#call.write(last, () => {
-      this.#sending = false;
-      this.#flushAtEnd();
-    });
-  }
+/** The locks that a query is about: what is taken of them is as it then is. */
+function followLocks({ engine }: Edge, query: WatchQuery, ready: () => void): Followed {
+  const watch = engine.watchLocks(query, ready);
+  return {
+    take() {
+      const { locks, caughtUp } = watch.take(TAKEN_LOCKS);
+      return encodeFrames(locks, caughtUp);
+    },
+    close: () => watch.close(),
+  };
 }
 
 /** Messages of one lock each, one behind the other, are one with all the locks. */
