@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { Attributes, Counter, Histogram, Meter, ObservableResult } from "@opentelemetry/api";
+import type { Attributes, BatchObservableResult, Counter, Histogram, Meter, ObservableGauge } from "@opentelemetry/api";
 import { PrometheusExporter, PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
 import { MeterProvider, type MetricReader } from "@opentelemetry/sdk-metrics";
 import type { LockSpec } from "../../core/frames.ts";
@@ -86,8 +86,13 @@ class Instruments {
     return this.#meter.createHistogram(name, { ...options, advice: { explicitBucketBoundaries } });
   }
 
-  gauge(name: NameOf<"gauge">, observe: (result: ObservableResult) => void): void {
-    this.#meter.createObservableGauge(name, optionsOf(name)).addCallback(observe);
+  gauge(name: NameOf<"gauge">): ObservableGauge {
+    return this.#meter.createObservableGauge(name, optionsOf(name));
+  }
+
+  /** Has `read` called for these gauges together, whenever they are collected. */
+  observe(gauges: ObservableGauge[], read: (result: BatchObservableResult) => void): void {
+    this.#meter.addBatchObservableCallback(read, gauges);
   }
 }
 
@@ -214,31 +219,36 @@ class Labels {
   }
 }
 
+/** Reads once for all of these gauges: what is recent is added up for each reading. */
 function observeReadings(instruments: Instruments, readings: () => Readings): void {
-  instruments.gauge("locks", (result) => result.observe(readings().locks));
-  instruments.gauge("claims", (result) => {
-    const { held, waiting } = readings();
-    result.observe(held, { state: "held" });
-    result.observe(waiting, { state: "waiting" });
-  });
-  instruments.gauge("sessions", (result) => {
-    const { sessions, ownSessions } = readings();
-    result.observe(sessions, { of: "service" });
-    result.observe(ownSessions, { of: "server" });
-  });
-  instruments.gauge("serving", (result) => result.observe(Number(readings().serving)));
-  instruments.gauge("table_revision", (result) => result.observe(readings().revision));
-  instruments.gauge("table_lag_seconds", (result) => result.observe(readings().lagMs / 1_000));
-  instruments.gauge("acquire_recent_seconds", (result) => {
-    const { recentAcquireTime: recent } = readings();
-    if (recent.count === 0) return;
+  const [locks, claims, sessions] = [
+    instruments.gauge("locks"),
+    instruments.gauge("claims"),
+    instruments.gauge("sessions"),
+  ];
+  const [serving, revision, lag] = [
+    instruments.gauge("serving"),
+    instruments.gauge("table_revision"),
+    instruments.gauge("table_lag_seconds"),
+  ];
+  const recent = instruments.gauge("acquire_recent_seconds");
+  const average = instruments.gauge("acquire_recent_average_seconds");
+  instruments.observe([locks, claims, sessions, serving, revision, lag, recent, average], (result) => {
+    const now = readings();
+    result.observe(locks, now.locks);
+    result.observe(claims, now.held, { state: "held" });
+    result.observe(claims, now.waiting, { state: "waiting" });
+    result.observe(sessions, now.sessions, { of: "service" });
+    result.observe(sessions, now.ownSessions, { of: "server" });
+    result.observe(serving, Number(now.serving));
+    result.observe(revision, now.revision);
+    result.observe(lag, now.lagMs / 1_000);
+    const { recentAcquireTime: times } = now;
+    if (times.count === 0) return;
     for (const quantile of [0.5, 0.9, 0.99])
-      result.observe(quantileMs(recent, quantile) / 1_000, { quantile: String(quantile) });
-    result.observe(recent.maxMs / 1_000, { quantile: "1" });
-  });
-  instruments.gauge("acquire_recent_average_seconds", (result) => {
-    const { recentAcquireTime: recent } = readings();
-    if (recent.count > 0) result.observe(recent.totalMs / recent.count / 1_000);
+      result.observe(recent, quantileMs(times, quantile) / 1_000, { quantile: String(quantile) });
+    result.observe(recent, times.maxMs / 1_000, { quantile: "1" });
+    result.observe(average, times.totalMs / times.count / 1_000);
   });
 }
 
@@ -250,7 +260,7 @@ function observeEventLoop(instruments: Instruments): () => void {
   delay.enable();
   // What it records is the time between two looks, the one that was asked for included.
   const seconds = (ns: number) => Math.max(0, ns / 1e9 - RESOLUTION_MS / 1e3);
-  instruments.gauge("event_loop_delay_seconds", (result) => {
+  instruments.gauge("event_loop_delay_seconds").addCallback((result) => {
     if (delay.count === 0) return;
     for (const quantile of [0.5, 0.99])
       result.observe(seconds(delay.percentile(quantile * 100)), { quantile: String(quantile) });
