@@ -18,7 +18,7 @@ interface Renewal {
   inFlight: boolean;
   next: Proof | undefined;
   lastSeq: bigint;
-  /** When the last heartbeat came, or the first was expected from. Monotonic milliseconds. */
+  /** When the last heartbeat came, in monotonic milliseconds; the first has none before it, and cannot be late. */
   lastAtMs: number;
 }
 
@@ -71,7 +71,6 @@ export class Renewals {
   private of(session: Session): Renewal {
     let renewal = this.renewals.get(session);
     if (renewal === undefined) {
-      // A session that was just opened or taken over owes its first one from now on.
       renewal = { inFlight: false, next: undefined, lastSeq: -1n, lastAtMs: this.host.nowMs() };
       this.renewals.set(session, renewal);
     }

@@ -109,7 +109,7 @@ class Spans implements Telemetry {
     if (endMs > enteredAtMs) this.#part("holdfast.queue", enteredAtMs, endMs, context);
     if (handOffMs !== undefined) this.#part("holdfast.hand_off", endMs - handOffMs, endMs, context);
     span.end(endMs);
-    if (!span.isRecording() && !isSampled(span.spanContext())) return;
+    if (!isSampled(span.spanContext())) return;
     this.#holding.set(claim, span.spanContext());
     for (const { name } of claim.request.locks) this.#remember(name, span.spanContext());
   }
