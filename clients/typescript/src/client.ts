@@ -12,7 +12,8 @@ import { ThreadsOfControl } from "./thread-of-control.ts";
 export interface AcquireOptions extends ClaimOptions {
   /**
    * How long to wait for the lock, in milliseconds. Default: for ever. 0: be granted at once or refused, `busy`.
-   * Otherwise refused with `timeout` when it has passed, at the latest 1 s after it if no server answers.
+   * Otherwise refused with `timeout` when it has passed, at the latest 1 s after it if no server answers; if it passed
+   * without any session, with `unreachable` or what the last server said.
    */
   readonly waitMs?: number;
   /** Ends the waiting, and only that: the promise rejects with `aborted`. For the loss see `HeldLock.signal`. */
