@@ -25,12 +25,9 @@ const failureOf = (call: Promise<unknown>): Promise<ServiceError> =>
     (error) => error,
   );
 
-/** The lines of a server's log that tell of one kind of event. */
-const logged = (server: 0 | 1, event: string) =>
-  service()
-    .servers[server]!.log.split("\n")
-    .filter((line) => line.includes(`"event":"${event}"`))
-    .map((line) => JSON.parse(line));
+/** The line of a server's log that tells of an event about something. */
+const logged = async (server: 0 | 1, event: string, about: string) =>
+  JSON.parse(await service().servers[server]!.untilLogged(new RegExp(`"event":"${event}".*"${about}"`)));
 
 describe("G4 a release by force", () => {
   it.each([
@@ -55,7 +52,7 @@ describe("G4 a release by force", () => {
       const { locks } = await waiting.granted;
       // Each server knows that it was by force, whichever did it.
       expect(locks[0]?.previous).toMatchObject({ fencingToken: token, end: 4 });
-      const [line] = logged(at, "claim.forced").filter((each) => each.lock === name);
+      const line = await logged(at, "claim.forced", name);
       expect(line).toMatchObject({
         level: "warn",
         session: holder.id,
@@ -150,7 +147,7 @@ describe("CloseSession", () => {
     expect(end).toMatchObject({ code: status.ABORTED, reason: "closed-by-force" });
     expect(end.details).toBe("an administrator closed the session, who says: run away");
     expect((await waiting.granted).token).toBeGreaterThan(token);
-    const [line] = logged(at, "session.forced").filter((each) => each.session === victim.id);
+    const line = await logged(at, "session.forced", victim.id);
     expect(line).toMatchObject({ level: "warn", justification: "run away", claims: 2, known: true });
     const again = await failureOf(admins[at].closeSession({ sessionId: victim.id, justification: "again" }));
     expect(again).toMatchObject({ code: status.NOT_FOUND });

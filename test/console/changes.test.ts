@@ -115,7 +115,7 @@ describe("changes from another machine", () => {
     expect(await accessOf(server.fromElsewhere)).toMatchObject({ allowed: false, byToken: false });
     const { status, body } = await release(server.fromElsewhere, "x", 7n, { authorization: `Bearer ${TOKEN}` });
     expect([status, JSON.parse(body).reason]).toEqual([403, "not-permitted"]);
-    expect(server.log).toMatch(/"event":"change.refused","method":"ReleaseLock","peer":"[\d.]+:\d+"/);
+    await server.untilLogged(/"event":"change.refused","method":"ReleaseLock","peer":"[\d.]+:\d+"/);
     // From this machine they are.
     expect(await accessOf(server.fromHere)).toMatchObject({ allowed: true });
     expect((await release(server.fromHere, "x", 7n)).status).toBe(409);

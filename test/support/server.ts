@@ -37,6 +37,8 @@ export interface ServerProcess extends AsyncDisposable {
   metric(series: string): Promise<number | undefined>;
   /** Resolves with what `/readyz` says once that matches; rejects after 20 s. */
   untilReadiness(pattern: RegExp): Promise<string>;
+  /** Resolves with the first line of its log that matches, which comes a little after what it tells of; rejects after 20 s. */
+  untilLogged(pattern: RegExp): Promise<string>;
 }
 
 /** Starts `holdfast server` on free ports, and resolves when it serves. */
@@ -129,6 +131,21 @@ class Running implements ServerProcess {
       const readiness = await this.readiness();
       if (pattern.test(readiness)) return readiness;
       if (performance.now() - startedMs > 20_000) throw new Error(`/readyz still says "${readiness}"`);
+      await delay(POLL_MS);
+    }
+  }
+
+  async untilLogged(pattern: RegExp): Promise<string> {
+    const startedMs = performance.now();
+    for (;;) {
+      // What follows the last end of a line may be half a line.
+      const line = this.log
+        .split("\n")
+        .slice(0, -1)
+        .find((each) => pattern.test(each));
+      if (line !== undefined) return line;
+      if (performance.now() - startedMs > 20_000)
+        throw new Error(`no line of the log matches ${pattern}:\n${this.log}`);
       await delay(POLL_MS);
     }
   }

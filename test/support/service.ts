@@ -89,9 +89,9 @@ export class Service implements AsyncDisposable {
    * Resolves when etcd holds no key and no lease: leases are revoked in the background, at most 200 a second, or
    * expire. Rejects with what is left.
    */
-  async becomesEmpty(): Promise<void> {
+  async becomesEmpty(withinMs?: number): Promise<void> {
     const left = async () => ({ keys: await this.etcd.countKeys(), leases: await this.etcd.countLeases() });
-    await eventually(left, { keys: 0, leases: 0 });
+    await eventually(left, { keys: 0, leases: 0 }, withinMs);
   }
 
   /** The logs of the servers, for whoever has to find out what went wrong. */
