@@ -6,6 +6,7 @@ import { startGrpcServer } from "../../server/adapters/grpc/server.ts";
 import { newAuthority } from "../support/certificates.ts";
 import { fakeAdmin } from "../support/fake-admin.ts";
 import { FakeEngine } from "../support/fake-engine.ts";
+import { connectionsAfter } from "../support/late-listener.ts";
 import { TestServer } from "./harness.ts";
 
 /** Who says that it serves. A busy machine may be slow to answer. */
@@ -54,4 +55,9 @@ it("of many other servers some are asked", async () => {
       Array.from({ length: 50 }, () => able.address),
     ),
   ).toHaveLength(5);
+});
+
+it("a server that was not there is not connected to later", async () => {
+  const asked = (address: string) => serving(false, [address]);
+  expect(await connectionsAfter(asked)).toBe(0);
 });

@@ -12,7 +12,7 @@ import {
   type MetadataValue,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { connectAdminTo } from "./channel.ts";
+import { closeChannel, connectAdminTo } from "./channel.ts";
 import { decodeError } from "./decode-error.ts";
 import {
   type AdminServiceClient,
@@ -172,7 +172,7 @@ export class Admin implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of this.#clients) client.close();
+    for (const client of this.#clients) closeChannel(client);
   }
 
   get #client(): AdminServiceClient {

@@ -1,4 +1,4 @@
-import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, type Client, type ClientOptions, credentials } from "@grpc/grpc-js";
 import { AdminServiceClient } from "./gen/holdfast/v1/admin_service.ts";
 import { LockServiceClient } from "./gen/holdfast/v1/lock_service.ts";
 import type { Settings, TlsOptions } from "./options.ts";
@@ -14,6 +14,32 @@ export function connectTo(address: string, settings: Settings): LockServiceClien
 /** Likewise for the people on call. */
 export function connectAdminTo(address: string, settings: Settings): AdminServiceClient {
   return new AdminServiceClient(address, credentialsFrom(settings.tls), optionsFrom(settings));
+}
+
+/** A channel of grpc-js, by the fields that it keeps private. */
+interface PrivateChannel {
+  readonly internalChannel: { readonly wrappedSubchannels: Iterable<{ readonly child: Subchannel }> };
+}
+
+interface Subchannel {
+  continueConnecting: boolean;
+}
+
+/**
+ * Closes a connection so that it stays closed.
+ *
+ * grpc-js 1.14.7 alone does not: a subchannel that could not connect and waits to try again does so although its channel
+ * is closed, once, and keeps the connection that it then gets for as long as the program runs (`unref` in its
+ * subchannel.ts does not take `continueConnecting` back).
+ */
+export function closeChannel(client: Client): void {
+  const { internalChannel } = client.getChannel() as unknown as PrivateChannel;
+  const subchannels = Array.from(internalChannel.wrappedSubchannels, ({ child }) => child);
+  client.close();
+  // The load balancer's wish to try again is taken note of in a later tick, which was asked for before this one.
+  process.nextTick(() => {
+    for (const subchannel of subchannels) subchannel.continueConnecting = false;
+  });
 }
 
 function optionsFrom({ tls, liveness, ttlMs }: Settings): ClientOptions {

@@ -1,5 +1,5 @@
 import { type ClientReadableStream, type ClientUnaryCall, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { connectTo } from "./channel.ts";
+import { closeChannel, connectTo } from "./channel.ts";
 import { decodeError } from "./decode-error.ts";
 import type { ClaimView, Mode } from "./frames.ts";
 import {
@@ -85,7 +85,7 @@ export class LockReads {
   }
 
   close(): void {
-    for (const client of this.#clients.values()) client.close();
+    for (const client of this.#clients.values()) closeChannel(client);
   }
 
   async getLock(name: string, maxClaims: number, signal: AbortSignal | undefined): Promise<LockView> {
@@ -161,7 +161,7 @@ export class LockReads {
     const known = this.#addresses();
     for (const [address, client] of this.#clients)
       if (!known.includes(address)) {
-        client.close();
+        closeChannel(client);
         this.#clients.delete(address);
       }
     const first = Math.max(0, known.indexOf(this.#current));

@@ -1,4 +1,5 @@
 import { type ClientDuplexStream, status as Code, connectivityState } from "@grpc/grpc-js";
+import { closeChannel } from "./channel.ts";
 import { type CallError, decodeError } from "./decode-error.ts";
 import type { Command, SessionEvent } from "./frames.ts";
 import type { LockServiceClient, SessionRequest, SessionResponse } from "./gen/holdfast/v1/lock_service.ts";
@@ -58,7 +59,7 @@ export class SessionStream {
   #ended(status: CallError, wasConnected: boolean): void {
     const listener = this.#listener;
     this.#listener = undefined;
-    this.#client.close();
+    closeChannel(this.#client);
     listener?.ended(failureFrom(status, wasConnected));
   }
 
@@ -71,7 +72,7 @@ export class SessionStream {
   abandon(): void {
     this.#listener = undefined;
     const call = this.#call;
-    if (call === undefined) return this.#client.close();
+    if (call === undefined) return closeChannel(this.#client);
     call.end();
     const timer = setTimeout(() => call.cancel(), FAREWELL_MS);
     call.once("status", () => clearTimeout(timer));

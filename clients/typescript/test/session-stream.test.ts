@@ -1,9 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { connectionsAfter } from "../../../test/support/late-listener.ts";
+import { connectTo } from "../src/channel.ts";
 import type { Command } from "../src/frames.ts";
 import { SessionRequest } from "../src/gen/holdfast/v1/lock_service.ts";
 import { VERSION } from "../src/index.ts";
-import { frames } from "../src/session-stream.ts";
+import { settingsFrom } from "../src/options.ts";
+import { frames, SessionStream } from "../src/session-stream.ts";
 import { fromWire, sizeBound, toWire } from "../src/wire.ts";
 import { request } from "./machine-run.ts";
 
@@ -64,4 +67,13 @@ it("of the servers that it is told of, takes addresses, and no other target that
   ];
   const event = fromWire({ event: { $case: "draining", value: { leaveWithin: undefined, servers } } });
   expect(event).toEqual({ kind: "draining", leaveWithinMs: 0, servers: ["a:1", "[::1]:2", "10.0.0.1:7400"] });
+});
+
+it("leaves no connection behind to a server that was not there, and comes back", async () => {
+  const refused = (address: string) =>
+    new Promise<void>((ended) => {
+      const listener = { connected: () => undefined, received: () => undefined, ended: () => ended() };
+      new SessionStream(connectTo(address, settingsFrom(address, {})), listener);
+    });
+  expect(await connectionsAfter(refused)).toBe(0);
 });

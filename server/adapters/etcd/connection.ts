@@ -7,6 +7,7 @@ import {
   type Metadata,
   status,
 } from "@grpc/grpc-js";
+import { closeChannel } from "../grpc-client/close-channel.ts";
 
 /** A call that failed, as gRPC tells it. */
 export interface CallFailure {
@@ -145,5 +146,5 @@ export class EtcdConnection {
 async function end(client: Client, open: ReadonlySet<{ cancel(): void }>): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   for (const call of open) call.cancel();
-  client.close();
+  closeChannel(client);
 }

@@ -1,6 +1,7 @@
 import { credentials, Metadata } from "@grpc/grpc-js";
 import { HealthClient, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health.ts";
 import type { Peers } from "../../ports/peers.ts";
+import { closeChannel } from "../grpc-client/close-channel.ts";
 
 /** So many of the others are asked at a time: one that serves is enough. */
 const ASKED = 5;
@@ -39,7 +40,7 @@ function isServing(client: HealthClient, withinMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const options = { deadline: Date.now() + withinMs };
     client.check({ service: "holdfast.v1.LockService" }, new Metadata(), options, (error, response) => {
-      client.close();
+      closeChannel(client);
       resolve(error === null && response.status === ServingStatus.SERVING);
     });
   });

@@ -1,10 +1,13 @@
-import { type Metadata, status } from "@grpc/grpc-js";
+import { credentials, Metadata, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
+import { EtcdConnection } from "../../../../server/adapters/etcd/connection.ts";
 import { openEtcdStore } from "../../../../server/adapters/etcd/index.ts";
 import {
   AuthenticateResponse,
+  KVService,
   LeaseGrantResponse,
   LeaseRevokeResponse,
+  RangeRequest,
   RangeResponse,
   StatusResponse,
   TxnResponse,
@@ -12,6 +15,7 @@ import {
 import { eventually } from "../../../support/eventually.ts";
 import { fakeHeader, startFakeEtcd } from "../../../support/fake-etcd.ts";
 import { FeedRecorder } from "../../../support/feed-recorder.ts";
+import { connectionsAfter } from "../../../support/late-listener.ts";
 import {
   commit,
   grantLease,
@@ -113,4 +117,14 @@ describe("a call to an etcd with users", () => {
     expect(kinds).toEqual(["unknown"]);
     expect(refused).toBe(20);
   });
+});
+
+it("a connection that could not be made is not made any more once it is closed", async () => {
+  const refused = async (endpoint: string) => {
+    const connection = new EtcdConnection(endpoint, credentials.createInsecure(), {});
+    const options = { metadata: new Metadata(), deadlineMs: Date.now() + 20_000 };
+    await new Promise((done) => connection.call(KVService.range, RangeRequest.create(), options, done));
+    await connection.close();
+  };
+  expect(await connectionsAfter(refused)).toBe(0);
 });
