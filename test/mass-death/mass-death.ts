@@ -1,10 +1,10 @@
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { EtcdCluster } from "../support/etcd-cluster.ts";
 import { monotonicMs } from "../support/monotonic.ts";
 import { type ServerProcess, startServer } from "../support/server.ts";
 import { type StubClaim, StubSession, stubOf } from "../support/stub-session.ts";
+import { Child } from "./child.ts";
 import type { VictimTask } from "./victims.ts";
+import type { WaitersSaid, WaitersTask } from "./waiters.ts";
 
 export interface MassDeathOptions {
   /** How many sessions die. */
@@ -40,12 +40,10 @@ export interface MassDeathResult {
 const VICTIM_TTL_MS = 20_000;
 const HEALTHY_TTL_MS = 10_000;
 const BEAT_EVERY_MS = 500;
-/** Claims of one session, of which it may have 1,000. */
-const WAITS_PER_SESSION = 900;
 
 /**
  * Has thousands of sessions die at once, each of which holds a lock that somebody waits for, and measures what becomes of
- * those that live: real servers, three members of etcd, the dead in a process of their own.
+ * those that live: real servers, three members of etcd, and the dead, those who wait for them and the living each in a process of their own.
  */
 export async function runMassDeath(options: MassDeathOptions): Promise<MassDeathResult> {
   const { sessions, end, diskDelayMs } = options;
@@ -56,22 +54,25 @@ export async function runMassDeath(options: MassDeathOptions): Promise<MassDeath
     servers.push(parts.use(await startServer({ etcd: cluster.endpoints, flags: ["--log-level", "info"] })));
   const addresses = servers.map(({ grpcAddress }) => grpcAddress);
 
-  const victims = new Victims({ addresses, sessions, ttlMs: VICTIM_TTL_MS, keep: end === "keep" });
-  parts.use(victims);
-  await victims.ready();
+  const task: VictimTask = { addresses, sessions, ttlMs: VICTIM_TTL_MS, keep: end === "keep" };
+  const victims = parts.use(new Child("victims.ts", task));
+  await victims.says("ready");
   const healthy = parts.use(await Healthy.open(addresses, options.healthy ?? 100));
-  const waits = parts.use(await Waits.open(addresses, sessions));
+  const waiters = parts.use(new Child("waiters.ts", { addresses, sessions } satisfies WaitersTask));
+  await waiters.says("waiting");
+  const granted = waiters.says<Extract<WaitersSaid, { what: "granted" }>>("granted");
 
   await healthy.watch(3_000);
   const before = healthy.take();
 
   const beatenMs = monotonicMs();
-  await victims.beat();
+  victims.tell("beat");
+  await victims.says("beaten");
   // Thousands of heartbeats at once are this program's doing.
   healthy.take();
   await victims.kill9();
   const detectedMs = end === "release" ? monotonicMs() : beatenMs + VICTIM_TTL_MS * 1.01 + 150;
-  const grantedMs = await waits.granted();
+  const { atMs: grantedMs } = await granted;
   await healthy.watch(options.watchMs ?? 10_000);
   const after = healthy.take();
   const lost = healthy.lost;
@@ -112,47 +113,6 @@ export function describeResult({ handOver, acks, acksBefore, grants, lost, lease
 
 const quantile = (sorted: readonly number[], q: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
-
-/** Those who are to die, in a process of their own. */
-class Victims implements AsyncDisposable {
-  readonly #child;
-  readonly #exited: Promise<unknown>;
-
-  constructor(task: VictimTask) {
-    this.#child = fork(new URL("./victims.ts", import.meta.url), [JSON.stringify(task)]);
-    this.#exited = once(this.#child, "exit");
-  }
-
-  ready(): Promise<void> {
-    return this.#says("ready");
-  }
-
-  /** Has all of them send a heartbeat, and resolves when all are answered. */
-  beat(): Promise<void> {
-    this.#child.send("beat");
-    return this.#says("beaten");
-  }
-
-  async kill9(): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#exited;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.kill9();
-  }
-
-  async #says(word: string): Promise<void> {
-    const died = this.#exited.then(() => {
-      throw new Error(`the victims died before they said "${word}"`);
-    });
-    died.catch(() => undefined);
-    for (;;) {
-      const [said] = (await Promise.race([once(this.#child, "message"), died])) as [string];
-      if (said === word) return;
-    }
-  }
-}
 
 /** Sessions that nothing befalls: each holds a lock, beats twice a second, and now and then takes another lock. */
 class Healthy implements AsyncDisposable {
@@ -231,41 +191,5 @@ class Healthy implements AsyncDisposable {
       this.#unanswered--;
     }
     await acked;
-  }
-}
-
-/** Claims that wait for the locks of the dead. */
-class Waits implements AsyncDisposable {
-  readonly #sessions: readonly StubSession[];
-  readonly #claims: readonly StubClaim[];
-
-  private constructor(sessions: readonly StubSession[], claims: readonly StubClaim[]) {
-    this.#sessions = sessions;
-    this.#claims = claims;
-  }
-
-  static async open(addresses: readonly string[], count: number): Promise<Waits> {
-    const sessions: StubSession[] = [];
-    const claims: StubClaim[] = [];
-    for (let from = 0; from < count; from += WAITS_PER_SESSION) {
-      const address = addresses[sessions.length % addresses.length]!;
-      const session = await StubSession.open(address, { ttlMs: 60_000, keep: true });
-      sessions.push(session);
-      const some = Array.from({ length: Math.min(WAITS_PER_SESSION, count - from) }, (_, i) =>
-        session.acquire(`dead/${from + i}`),
-      );
-      await Promise.all(some.map((claim) => claim.waits()));
-      claims.push(...some);
-    }
-    return new Waits(sessions, claims);
-  }
-
-  /** When each was granted, once all are. */
-  async granted(): Promise<readonly number[]> {
-    return (await Promise.all(this.#claims.map(({ granted }) => granted))).map(({ atMs }) => atMs);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#sessions.map((session) => session[Symbol.asyncDispose]()));
   }
 }

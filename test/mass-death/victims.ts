@@ -43,9 +43,9 @@ const beating = setInterval(() => void beatTogether(), task.ttlMs / 3);
 for (let i = 0; i < task.sessions; i += AT_A_TIME) {
   await Promise.all(Array.from({ length: Math.min(AT_A_TIME, task.sessions - i) }, (_, k) => open(i + k)));
 }
-process.send!("ready");
+process.send!({ what: "ready" });
 process.on("message", async () => {
   clearInterval(beating);
   await beatTogether();
-  process.send!("beaten");
+  process.send!({ what: "beaten" });
 });
