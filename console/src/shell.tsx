@@ -175,7 +175,7 @@ export function ViewHead({ title, plainTitle, back, children }: ViewHeadProps) {
   useEffect(() => {
     document.title = `${plainTitle} · Holdfast`;
     // Not at the very first: there the page itself is announced.
-    if (document.activeElement !== document.body || arrivals++ > 0) heading.current?.focus({ preventScroll: true });
+    if (arrivals++ > 0) heading.current?.focus({ preventScroll: true });
     document.getElementById("main")?.scrollTo({ top: 0 });
   }, [plainTitle]);
   return (
