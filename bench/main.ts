@@ -19,8 +19,9 @@ import { hotLock } from "./suites/hot-lock.ts";
 import { idle } from "./suites/idle.ts";
 import { kinds } from "./suites/kinds.ts";
 import { uncontended } from "./suites/uncontended.ts";
+import { watched } from "./suites/watched.ts";
 
-const suites = [uncontended, kinds, hotLock, idle, claims, handover];
+const suites = [uncontended, kinds, watched, hotLock, idle, claims, handover];
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -60,7 +61,8 @@ async function measure(options: BenchOptions): Promise<{ readonly markdown: stri
   const takenAt = new Date();
   const fromMs = performance.now();
   await using etcd = await startEtcd();
-  const startServer = () => startHoldfast(etcd.endpoint, options.profile);
+  const { profile } = options;
+  const startServer = (flags: readonly string[] = []) => startHoldfast({ etcdEndpoint: etcd.endpoint, profile, flags });
   await using server = await startServer();
   const book = new Book();
   const failures = await runSuites(chosen, { etcd, server, peers, scale, startServer }, book, stopping.signal);

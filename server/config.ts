@@ -48,6 +48,8 @@ export interface Config {
     readonly maxWaitersPerLock: number;
     readonly maxReentryDepth: number;
   };
+  /** Whether metrics are kept. */
+  readonly metrics: boolean;
   readonly lockClasses: readonly LockClass[];
   /** `undefined`: nothing is sent anywhere. */
   readonly otlp: OtlpTarget | undefined;
@@ -126,6 +128,7 @@ export function readConfig(
       maxWaitersPerLock: given.parsed("max-waiters-per-lock", integerUpTo(10_000_000)),
       maxReentryDepth: given.parsed("max-reentry-depth", integerUpTo(1_000_000)),
     },
+    metrics: given.parsed("metrics", oneOf(["on", "off"] as const)) === "on",
     lockClasses: given.parsed("lock-classes", parseLockClasses),
     otlp: readOtlp(given),
     traceRatio: given.parsed("trace-ratio", parseRatio),

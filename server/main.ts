@@ -10,7 +10,7 @@ import { watchEventLoop } from "./adapters/telemetry/event-loop.ts";
 import { classifier } from "./adapters/telemetry/lock-classes.ts";
 import { Log } from "./adapters/telemetry/log.ts";
 import { logNotes } from "./adapters/telemetry/log-notes.ts";
-import { METRICS_CONTENT_TYPE, startMetrics } from "./adapters/telemetry/metrics.ts";
+import { METRICS_CONTENT_TYPE, type Metrics, type Readings, startMetrics } from "./adapters/telemetry/metrics.ts";
 import { otlpMetrics, otlpSpans } from "./adapters/telemetry/otlp.ts";
 import type { ServerIdentity } from "./adapters/telemetry/resource.ts";
 import { together } from "./adapters/telemetry/together.ts";
@@ -83,25 +83,17 @@ class Run {
     const { store, etcd } = await this.openStore();
     const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
     const serverId = systemEntropy.newId();
-    const { otlp, lockClasses } = this.config;
-    const metrics = startMetrics({
-      version,
-      serverId,
-      readings: () => ({
-        ...engine.counts(),
-        lagMs: engine.lagMs,
-        serving: this.health(engine).serving,
-        recentAcquireTime: engine.recentAcquireTime(),
-      }),
-      classOf: classifier(lockClasses),
-      readers: otlp === undefined ? [] : [otlpMetrics(otlp)],
-    });
-    this.parts.use(metrics);
+    const metrics = this.startMetrics({ version, serverId }, () => ({
+      ...engine.counts(),
+      lagMs: engine.lagMs,
+      serving: this.health(engine).serving,
+      recentAcquireTime: engine.recentAcquireTime(),
+    }));
     const traces = this.startTraces({ version, serverId });
     const logged = logNotes(this.log, () => this.clock.nowMs());
     const telemetry: Telemetry = {
       note(note) {
-        metrics.note(note);
+        metrics?.note(note);
         logged.note(note);
         traces?.note(note);
       },
@@ -117,7 +109,7 @@ class Run {
     });
     await this.startEngine(engine);
     this.stopServing = (problem) => engine.fail(problem);
-    const http = await this.serveHttp(engine, metrics.scrape);
+    const http = await this.serveHttp(engine, metrics);
     const { advertised, address: grpc, local } = await this.serveGrpc({ engine, store, version, telemetry });
     this.serveConsole({ local, version, serverId });
     engine.register({ address: advertised, version });
@@ -165,14 +157,14 @@ class Run {
     this.parts.defer(() => new Promise((stopped) => engine.stop(COMMIT_ENDS_WITHIN_MS, stopped)));
   }
 
-  private async serveHttp(engine: Engine, metrics: () => Promise<string>): Promise<string> {
+  private async serveHttp(engine: Engine, metrics: Metrics | undefined): Promise<string> {
     const { httpAddress: address, tls, insecure } = this.config;
     const needsTls = !isLoopback(address) && !insecure;
     const server = await startHttpServer({
       ...address,
       tls: needsTls ? tls : undefined,
       health: () => this.health(engine),
-      metrics,
+      metrics: metrics?.scrape,
       metricsContentType: METRICS_CONTENT_TYPE,
       rest: async (request, response) => {
         if (this.console !== undefined) return this.console.answer(request, response);
@@ -185,6 +177,13 @@ class Run {
 
   private health(engine: Engine): ReturnType<Engine["health"]> {
     return this.fault === undefined ? engine.health() : { serving: false, problem: this.fault };
+  }
+
+  private startMetrics(identity: ServerIdentity, readings: () => Readings): Metrics | undefined {
+    const { metrics, otlp, lockClasses } = this.config;
+    if (!metrics) return undefined;
+    const readers = otlp === undefined ? [] : [otlpMetrics(otlp)];
+    return this.parts.use(startMetrics({ ...identity, readings, classOf: classifier(lockClasses), readers }));
   }
 
   private startTraces(identity: ServerIdentity): Traces | undefined {

@@ -97,6 +97,12 @@ export const settings = [
     text: "how often one reentry_id may hold a lock at a time",
   },
   {
+    name: "metrics",
+    value: "on|off",
+    fallback: "on",
+    text: "whether metrics are kept; off: /metrics is not found, and no collector is sent any",
+  },
+  {
     name: "lock-classes",
     value: "list",
     fallback: "",

@@ -16,12 +16,21 @@ export const profileFolder = join(root, ".cache/bench-profile");
 
 /** A server of its own process, started as a user starts it. */
 export interface HoldfastServer extends AsyncDisposable {
+  /** "host:port" for clients. */
   readonly address: string;
+  /** "host:port" of the console and of /metrics. */
+  readonly httpAddress: string;
   readonly pid: number;
 }
 
+export interface HoldfastOptions {
+  readonly etcdEndpoint: string;
+  readonly profile: Profile | undefined;
+  readonly flags?: readonly string[];
+}
+
 /** Starts a server in front of an etcd; its log goes to a file. Rejects with the end of the log if it does not start. */
-export async function startHoldfast(etcdEndpoint: string, profile: Profile | undefined): Promise<HoldfastServer> {
+export async function startHoldfast({ etcdEndpoint, profile, flags = [] }: HoldfastOptions): Promise<HoldfastServer> {
   const logFile = join(tmpdir(), `holdfast-bench-${process.pid}-${Date.now()}.log`);
   const log = openSync(logFile, "w");
   const child = spawn(
@@ -30,14 +39,16 @@ export async function startHoldfast(etcdEndpoint: string, profile: Profile | und
       ...profileFlags(profile),
       ...["clients/cli/main.ts", "server", "--etcd-endpoints", etcdEndpoint],
       ...["--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"],
+      ...flags,
     ],
     { cwd: root, stdio: ["ignore", "pipe", log] },
   );
   closeSync(log);
-  const address = await addressOf(child);
-  if (address === undefined) throw new Error(`the server did not start: ${readFileSync(logFile, "utf8").slice(-2000)}`);
+  const addresses = await addressesOf(child);
+  if (addresses === undefined)
+    throw new Error(`the server did not start: ${readFileSync(logFile, "utf8").slice(-2000)}`);
   return {
-    address,
+    ...addresses,
     pid: child.pid!,
     async [Symbol.asyncDispose]() {
       await stop(child);
@@ -55,12 +66,14 @@ function profileFlags(profile: Profile | undefined): readonly string[] {
 }
 
 /** What it says in its first words; `undefined` if it ends without. */
-function addressOf(child: ChildProcess): Promise<string | undefined> {
+function addressesOf(child: ChildProcess): Promise<Pick<HoldfastServer, "address" | "httpAddress"> | undefined> {
   return new Promise((resolve) => {
+    let address = "";
     createInterface({ input: child.stdout! })
       .on("line", (line) => {
-        const address = /^gRPC\s+(\S+)/.exec(line)?.[1];
-        if (address !== undefined) resolve(address);
+        address = /^gRPC\s+(\S+)/.exec(line)?.[1] ?? address;
+        const httpAddress = /^HTTP\s+http:\/\/(\S+)/.exec(line)?.[1];
+        if (httpAddress !== undefined) resolve({ address, httpAddress });
       })
       .once("close", () => resolve(undefined));
   });

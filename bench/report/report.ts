@@ -2,6 +2,7 @@ import { FEW_PERMITS, type Kind, kindNames } from "../load/kinds.ts";
 import type { Scale } from "../scale.ts";
 import { KEEP_TTL_SECONDS } from "../suites/handover.ts";
 import { KINDS_IN_FLIGHT } from "../suites/kinds.ts";
+import { WATCHED_IN_FLIGHT, watchers } from "../suites/watched.ts";
 import type { Book } from "./book.ts";
 import { shown, table } from "./table.ts";
 import { targets } from "./targets.ts";
@@ -34,6 +35,7 @@ export function report(book: Book, circumstances: Circumstances): string {
     section("Uncontended: lock and unlock, pairs per second", rates(book, scale)),
     section("Uncontended: lock p50 / p99, unlock p50 / p99, in milliseconds", latencies(book, scale)),
     section(`Kinds of claims, ${KINDS_IN_FLIGHT} in flight: pairs per second, and against exclusive`, kindRates(book)),
+    section(`What watching costs, ${WATCHED_IN_FLIGHT} in flight, by bare stubs`, watching(book)),
     section(`One hot lock, ${shown(scale.waiters)} waiters: hand-offs per second`, hotLock(book)),
     section(`Idle sessions over ${scale.connections} connections, TTL 10 s, for ${scale.idleSeconds} s`, idle(book)),
     section("Claims in the lock table, half of them waiting", claims(book)),
@@ -114,6 +116,23 @@ function kindRates(book: Book): string {
     }),
   ]);
   return tableOf(["claims", "TypeScript client", "", "bare stubs", ""], rows);
+}
+
+const watcherWords: Readonly<Record<(typeof watchers)[number], string>> = {
+  nobody: "nobody watches, `--metrics off`",
+  metrics: "metrics, read each second",
+  console: "the same, and two pages of the console",
+};
+
+function watching(book: Book): string {
+  const rows = watchers.map((watcher) => [
+    watcherWords[watcher],
+    ...["perSecond", "cpuMicros"].flatMap((figure) => {
+      const [value, bare] = [watcher, "nobody"].map((one) => book.median(`watched/${one}`, figure));
+      return value === undefined || bare === undefined ? ["", ""] : [shown(value), `${shown(value / bare)} x`];
+    }),
+  ]);
+  return tableOf(["who watches", "pairs per second", "", "server CPU for a pair, µs", ""], rows);
 }
 
 function hotLock(book: Book): string {

@@ -29,6 +29,11 @@ export const targets: readonly Target[] = [
   },
   atLeast("one hot lock, drained, against Go Mutex", 8, "hot/drain", "mutex"),
   atLeast("one hot lock, in a loop, against Go Mutex", 4, "hot/loop", "mutex"),
+  byStubs("pairs of a server with metrics and console watched, against the same without", "at least 0.95 x", (book) => {
+    const [watched, bare] = ["console", "nobody"].map((one) => book.median(`watched/${one}`, "perSecond"));
+    if (watched === undefined || bare === undefined) return undefined;
+    return { value: `${shown(watched / bare)} x`, isMet: watched / bare >= 0.95 };
+  }),
   byStubs("an idle session of 10,000: server memory", "at most 25 KiB", (book) =>
     compared(book.median("idle/10000", "sessionBytes"), (bytes) => bytes / 1024, "KiB", 25),
   ),

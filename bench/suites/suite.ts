@@ -9,8 +9,8 @@ export interface Bench {
   /** Path of the program `tools/peers`. */
   readonly peers: string;
   readonly scale: Scale;
-  /** A further server, for what is about memory: one that has forgotten nothing yet. */
-  startServer(): Promise<HoldfastServer>;
+  /** A further server, with flags besides: for what is about memory, one that has forgotten nothing yet. */
+  startServer(flags?: readonly string[]): Promise<HoldfastServer>;
 }
 
 /** One measurement, taken once in each round. */

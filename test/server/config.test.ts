@@ -48,12 +48,18 @@ describe("settings of a server", () => {
       drainDelayMs: 0,
       drainMs: 0,
       limits: { maxTtlMs: 600_000, maxClaimsPerSession: 1_000, maxWaitersPerLock: 10_000, maxReentryDepth: 100 },
+      metrics: true,
       lockClasses: [],
       otlp: undefined,
       traceRatio: 0,
       logLevel: "info",
       logFormat: "auto",
     });
+  });
+
+  it("keep no metrics where they are off", () => {
+    expect(readConfig({ metrics: "off" }, {}).metrics).toBe(false);
+    expect(complaint({ metrics: "no" })).toBe('--metrics: "no" is none of on, off');
   });
 
   it("send metrics and traces to a collector, with what it wants to be told", () => {

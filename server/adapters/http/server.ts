@@ -10,7 +10,8 @@ export interface HttpServerOptions {
   readonly tls: { readonly certificate: Buffer; readonly key: Buffer } | undefined;
   /** Whether the server can do its work now, and if not, why. */
   readonly health: () => { readonly serving: boolean; readonly problem: string };
-  readonly metrics: () => Promise<string>;
+  /** `undefined`: none are kept. */
+  readonly metrics: (() => Promise<string>) | undefined;
   readonly metricsContentType: string;
   /** Answers everything else. Rejects if the connection breaks meanwhile. */
   readonly rest: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -92,11 +93,13 @@ const pages: ReadonlyMap<string, (options: HttpServerOptions) => Page | Promise<
 >([
   ["/healthz", () => ({ status: 200, body: "alive\n" })],
   ["/readyz", readiness],
-  [
-    "/metrics",
-    async (options) => ({ status: 200, body: await options.metrics(), contentType: options.metricsContentType }),
-  ],
+  ["/metrics", scrape],
 ]);
+
+async function scrape({ metrics, metricsContentType: contentType }: HttpServerOptions): Promise<Page> {
+  if (metrics === undefined) return { status: 404, body: "this server keeps no metrics: start it with --metrics on\n" };
+  return { status: 200, body: await metrics(), contentType };
+}
 
 function readiness({ health }: HttpServerOptions): Page {
   const { serving, problem } = health();

@@ -11,19 +11,21 @@ afterEach(async () => {
   for (const server of running.splice(0)) await server[Symbol.asyncDispose]();
 });
 
+const probes: HttpServerOptions = {
+  host: "127.0.0.1",
+  port: 0,
+  tls: undefined,
+  health: () => ({ serving: true, problem: "" }),
+  metrics: undefined,
+  metricsContentType: "text/plain; version=0.0.4",
+  rest,
+};
+
 async function start(
   health = { serving: true, problem: "" },
-  metrics = async () => "holdfast_locks 3\n",
+  metrics: HttpServerOptions["metrics"] = async () => "holdfast_locks 3\n",
 ): Promise<string> {
-  const server = await startHttpServer({
-    host: "127.0.0.1",
-    port: 0,
-    tls: undefined,
-    health: () => health,
-    metrics,
-    metricsContentType: "text/plain; version=0.0.4",
-    rest,
-  });
+  const server = await startHttpServer({ ...probes, health: () => health, metrics });
   running.push(server);
   return `http://127.0.0.1:${server.port}`;
 }
@@ -48,6 +50,15 @@ describe("the http endpoint", () => {
     const response = await fetch(`${await start()}/metrics`);
     expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4");
     expect(await response.text()).toBe("holdfast_locks 3\n");
+  });
+
+  it("says that there are no metrics where none are kept", async () => {
+    const server = await startHttpServer({ ...probes, metrics: undefined });
+    running.push(server);
+    expect(await get(`http://127.0.0.1:${server.port}/metrics`)).toEqual([
+      404,
+      "this server keeps no metrics: start it with --metrics on\n",
+    ]);
   });
 
   it("leaves everything else to the rest, and only probes to themselves", async () => {
