@@ -4,11 +4,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { printable } from "../../clients/cli/text.ts";
 import { type Client, connect } from "../../clients/typescript/src/index.ts";
 import { eventually } from "../support/eventually.ts";
+import { outerAddress } from "../support/outer-address.ts";
 import { startRelay } from "../support/relay.ts";
 import { useService } from "../support/service.ts";
 import { StubSession, sharedLock, stubOf } from "../support/stub-session.ts";
 import { type ConsolePage, type Look, openConsole, PICTURES, startBrowser } from "./chromium.ts";
 import { consoleOver } from "./console-over.ts";
+import { startExposed } from "./exposed.ts";
 import { hostileTexts } from "./hostile-texts.ts";
 
 const LOCKS = 5_000;
@@ -202,6 +204,37 @@ describe("the console in a browser", () => {
     await dialog.getByText("The session was closed").waitFor();
     await eventually(() => lock.loss?.reason, "closed-by-force");
     expect(console.complaints).toEqual([]);
+  });
+
+  it("asks whoever comes from another machine for the admin token, and frees a lock with that and with no other", async () => {
+    const token = "0123456789abcdef0123456789abcdef";
+    using outer = outerAddress();
+    const where = { etcd: service().etcd.endpoint, host: outer.host };
+    await using server = await startExposed({ ...where, env: { HOLDFAST_ADMIN_TOKEN: token } });
+    await using holder = connect(server.grpcAddress, { clientName: "stuck-job" });
+    const lock = await holder.acquire("jobs/far");
+    await using console = await openConsole(browser, server.fromElsewhere);
+    const { page } = console;
+    await console.show("#/lock/jobs%2Ffar", "jobs/far");
+    await page.getByRole("button", { name: "Free by force" }).click();
+    const dialog = page.locator("dialog[open]");
+    await dialog.getByLabel("Why?").fill("hangs");
+    const next = dialog.getByRole("button", { name: "Continue" });
+    expect(await next.isDisabled()).toBe(true);
+    await dialog.getByLabel("Admin token").fill(token.replace("0", "1"));
+    await next.click();
+    await dialog.getByLabel("Type jobs/far").fill("jobs/far");
+    await dialog.getByRole("button", { name: "Free it" }).click();
+    await dialog.getByRole("alert").filter({ hasText: "is not this server's" }).waitFor();
+    expect(lock.held).toBe(true);
+    await dialog.getByRole("button", { name: "Back" }).click();
+    await dialog.getByLabel("Admin token").fill(token);
+    await next.click();
+    await dialog.getByLabel("Type jobs/far").fill("jobs/far");
+    await dialog.getByRole("button", { name: "Free it" }).click();
+    await dialog.getByText("The lock was freed").waitFor();
+    await eventually(() => lock.loss?.reason, "released-by-force");
+    expect(console.complaints.filter((complaint) => !complaint.includes("403"))).toEqual([]);
   });
 
   it("scrolls through thousands of rows, of which few exist, without stutter", async () => {

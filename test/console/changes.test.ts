@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connect } from "../../clients/typescript/src/index.ts";
 import { outerAddress } from "../support/outer-address.ts";
-import { type ServerProcess, startServer } from "../support/server.ts";
 import { useService } from "../support/service.ts";
 import { StubSession } from "../support/stub-session.ts";
 import { askConsole, type ConsoleAnswer, livePath, OWN } from "./ask-console.ts";
+import { startExposed } from "./exposed.ts";
 
 const TOKEN = "0123456789abcdef0123456789abcdef";
 
@@ -15,19 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => outer[Symbol.dispose]());
 
-interface Exposed extends ServerProcess {
-  /** "address:port" of its console, as another machine and as this one know it. */
-  readonly fromElsewhere: string;
-  readonly fromHere: string;
-}
-
-/** A further server, which listens on all addresses. */
-async function exposed(env: Record<string, string>): Promise<Exposed> {
-  const flags = ["--http-address", "0.0.0.0:0", "--insecure", "--log-format", "json", "--prefix", "elsewhere/"];
-  const server = await startServer({ etcd: service().etcd.endpoint, flags, env });
-  const port = server.httpAddress.split(":")[1];
-  return Object.assign(server, { fromElsewhere: `${outer.host}:${port}`, fromHere: `127.0.0.1:${port}` });
-}
+const exposed = (env: Record<string, string>) => startExposed({ etcd: service().etcd.endpoint, host: outer.host, env });
 
 function change(
   address: string,

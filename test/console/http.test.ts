@@ -47,6 +47,10 @@ describe("the console over HTTP", () => {
       expect(headers["referrer-policy"]).toBe("no-referrer");
       expect(headers["access-control-allow-origin"]).toBeUndefined();
     }
+    // Browsers complain of it where the page comes in plain text from another machine.
+    const named = await ask({ headers: { host: "locks.example.com" } });
+    const opener = [answers[0]!, named].map(({ headers }) => headers["cross-origin-opener-policy"]);
+    expect(opener).toEqual(["same-origin", undefined]);
   });
 
   it.each([

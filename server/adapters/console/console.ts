@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import type { Reason } from "../../core/reason.ts";
 import type { Asset } from "./assets.ts";
 import type { Feed } from "./feed.ts";
-import { isProxied, type Refusal, refuseStranger, refuseUnmarked, type Visit } from "./guard.ts";
+import { isProxied, isTrustworthy, type Refusal, refuseStranger, refuseUnmarked, type Visit } from "./guard.ts";
 import { PageStream } from "./page-stream.ts";
 import type { Caller, ChangeName, Services } from "./services.ts";
 import { Topics } from "./topics.ts";
@@ -45,7 +45,6 @@ const SAFE_HEADERS = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
   "referrer-policy": "no-referrer",
-  "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
   "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
   "cache-control": "no-store",
@@ -80,10 +79,10 @@ export class Console {
     if (request.method !== "GET" && request.method !== "HEAD")
       return refuse(response, { status: 405, message: "only GET and HEAD" }, { allow: "GET, HEAD" });
     if (path === "/api/live") return this.#follow(request, response, visit, query);
-    return this.#file(request, response, path);
+    return this.#file(request, response, visit, path);
   }
 
-  #file(request: IncomingMessage, response: ServerResponse, path: string): void {
+  #file(request: IncomingMessage, response: ServerResponse, visit: Visit, path: string): void {
     const { assets } = this.#options;
     const asset = assets.get(path);
     if (asset === undefined && assets.size === 0 && path === "/")
@@ -91,6 +90,8 @@ export class Console {
     if (asset === undefined) return refuse(response, { status: 404, message: "there is nothing here" });
     response.writeHead(200, {
       ...SAFE_HEADERS,
+      // Elsewhere browsers ignore it, with an error on their console.
+      ...(isTrustworthy(visit) ? { "cross-origin-opener-policy": "same-origin" } : {}),
       "content-type": asset.type,
       "content-length": asset.bytes.length,
       "cache-control": asset.immutable ? "public, max-age=31536000, immutable" : "no-cache",

@@ -60,6 +60,10 @@ export function isProxied(headers: IncomingHttpHeaders): boolean {
   return marks.some((name) => headers[name] !== undefined) || !isLoopbackName(nameIn(headers.host ?? "") ?? "");
 }
 
+/** Whether browsers take the origin of a request for one that nobody between them and us can feign. */
+export const isTrustworthy = ({ headers, encrypted }: Visit): boolean =>
+  encrypted || headers["x-forwarded-proto"] === "https" || isLoopbackName(nameIn(headers.host ?? "") ?? "");
+
 /** The name or address in a Host header, without its port and brackets, in lower case. */
 function nameIn(host: string): string | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(host);
