@@ -15,6 +15,8 @@ type Client struct {
 	reads   *reads
 	// threads counts the threads of control.
 	threads atomic.Uint64
+	// traceparent says where in a trace a caller is; nil: nowhere.
+	traceparent func(ctx context.Context) string
 }
 
 // Dial makes a client of the servers at these addresses: "host:port", or any target that gRPC knows. Several are taken
@@ -35,7 +37,7 @@ func Dial(addresses []string, options ...Option) (*Client, error) {
 		conn.Close()
 	}
 	r := newSessionRuntime(s)
-	return &Client{runtime: r, reads: newReads(r)}, nil
+	return &Client{runtime: r, reads: newReads(r), traceparent: s.traceparent}, nil
 }
 
 // SessionID is the session that others see as the holder; empty before the first use and between two sessions.
@@ -136,6 +138,9 @@ func (c *Client) acquire(ctx context.Context, specs []Spec, o lockOptions) (*Loc
 	}
 	if ctx.Err() != nil {
 		return nil, aborted(ctx, "locking "+quoted(request.Locks))
+	}
+	if c.traceparent != nil {
+		request.Traceparent = c.traceparent(ctx)
 	}
 	if o.stranger {
 		return c.claim(ctx, request, o, nil)

@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"context"
 	"crypto/tls"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ type settings struct {
 	connectTimeout time.Duration
 	callTimeout    time.Duration
 	closeTimeout   time.Duration
+	traceparent    func(ctx context.Context) string
 }
 
 // WithTTL says how long the locks outlive this client's last heartbeat. Default 15 s; from 2 s to 10 min unless the
@@ -79,6 +81,20 @@ func WithCallTimeout(timeout time.Duration) Option {
 // locks go at the TTL instead of at once.
 func WithCloseTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.closeTimeout = timeout }
+}
+
+// WithTraceparent is asked at each claim for the caller's place in a trace, as W3C Trace Context writes it, with the
+// context that the claim was made with; the server's spans are then part of that trace. Empty: none. With OpenTelemetry:
+//
+//	func(ctx context.Context) string {
+//		to := propagation.MapCarrier{}
+//		propagation.TraceContext{}.Inject(ctx, to)
+//		return to["traceparent"]
+//	}
+//
+// Default: none.
+func WithTraceparent(of func(ctx context.Context) string) Option {
+	return func(s *settings) { s.traceparent = of }
 }
 
 func settingsFrom(addresses []string, options []Option) (*settings, error) {

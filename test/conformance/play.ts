@@ -118,7 +118,7 @@ class Playing {
       case "etcd":
         return act(this.#etcdRelay!, what);
       case "server":
-        return this.#serverDo(what, this.#servers[fields.at as number]!);
+        return this.#serverDo(what, this.#servers[fields.at as number]!, fields);
       case "driver":
         // Killing one is awaited by nobody: what it was asked is answered with a fault.
         return act(this.#seat(fields.of).driver, what);
@@ -246,9 +246,10 @@ class Playing {
 
   // -- Servers ---------------------------------------------------------------------------------------------
 
-  async #serverDo(what: string, server: ServerProcess): Promise<void> {
+  async #serverDo(what: string, server: ServerProcess, { text }: Fields): Promise<void> {
     // It drains as long as clients are there: nobody waits for its end.
     if (what === "stop") void server.stop();
+    else if (what === "logs") await server.untilLogged(new RegExp(text as string));
     else if (what !== "kill") act(server, what);
     else {
       this.#killed.add(server);

@@ -27,7 +27,8 @@ export interface Scenario {
  *   unless given.
  * - "A/1": the client A on its thread of control 1: `enter`, `leave`.
  * - "net": `cut`, `blackHole`, `dropReplies`, `mend` what is between client `of` and its servers, or the one `at` an index.
- * - "server": `kill`, `stop` (SIGTERM), `pause`, `resume` server `at` of the scenario's own.
+ * - "server": `kill`, `stop` (SIGTERM), `pause`, `resume` server `at` of the scenario's own; `logs` awaits a line of its log
+ *   that `text` matches.
  * - "etcd": `cut`, `blackHole`, `mend` what is between the scenario's own servers and etcd.
  * - "driver": `pause`, `resume` or `kill` the process of client `of`; only if `alone`.
  * - what was put off, by the label that it was given: `answers` compares what it is answered; `pending` sees that it
@@ -49,7 +50,9 @@ export interface LockFields {
 export type Locks = string | LockFields | readonly (string | LockFields)[];
 
 /** How a client connects. */
-export interface Connecting extends ConnectOptions {
+export interface Connecting extends Omit<ConnectOptions, "traceparent"> {
+  /** Of every acquire. */
+  readonly traceparent?: string;
   /** Indices of servers, in turn. Default: one of them. */
   readonly at?: readonly number[];
   /** Through relays of its own, that "net" can break. */

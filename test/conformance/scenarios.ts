@@ -1721,6 +1721,17 @@ const errors: readonly Scenario[] = [
     ],
   },
   {
+    title: "a claim is made at its caller's place in a trace",
+    servers: 1,
+    flags: ["--advertise-address", "none", "--log-level", "debug", "--log-format", "json"],
+    steps: [
+      ["A", "connect", { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" }],
+      ["A", "acquire", { locks: "a" }],
+      ["server", "logs", { at: 0, text: '"claim.granted".*"trace":"4bf92f3577b34da6a3ce929d0e0e4736"' }],
+      ["A", "release"],
+    ],
+  },
+  {
     title: "labels are up to sixteen, with keys of 1 to 63 bytes and values of up to 255",
     steps: [
       ["A", "connect", { labels: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, ""])) }, "invalid"],

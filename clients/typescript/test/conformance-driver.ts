@@ -29,7 +29,8 @@ interface LockJson {
 }
 
 /** Every field of every command: which one has which, the README says. */
-interface Command extends ConnectOptions {
+interface Command extends Omit<ConnectOptions, "traceparent"> {
+  readonly traceparent?: string;
   readonly id: number;
   readonly op: string;
   readonly client: string;
@@ -129,8 +130,8 @@ type Operation = (command: Command) => Promise<Answer> | Answer;
 const operations: Readonly<Record<string, Operation>> = {
   hello: () => ({ protocol: 1, language: "typescript" }),
 
-  connect({ id: _id, op: _op, client, addresses, ...options }) {
-    clients.set(client, connect(addresses, options));
+  connect({ id: _id, op: _op, client, addresses, traceparent, ...options }) {
+    clients.set(client, connect(addresses, traceparent ? { ...options, traceparent: () => traceparent } : options));
     return {};
   },
 

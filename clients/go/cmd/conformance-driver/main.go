@@ -51,6 +51,7 @@ type command struct {
 	CloseTimeoutMs   *float64          `json:"closeTimeoutMs"`
 	ClientName       *string           `json:"clientName"`
 	Labels           map[string]string `json:"labels"`
+	Traceparent      *string           `json:"traceparent"`
 	As               string            `json:"as"`
 	Locks            []lockSpec        `json:"locks"`
 	WaitMs           *float64          `json:"waitMs"`

@@ -425,6 +425,9 @@ func (c *command) dialOptions() []holdfast.Option {
 	if c.Labels != nil {
 		options = append(options, holdfast.WithLabels(c.Labels))
 	}
+	if c.Traceparent != nil {
+		options = append(options, holdfast.WithTraceparent(func(context.Context) string { return *c.Traceparent }))
+	}
 	return options
 }
 

@@ -25,6 +25,8 @@ type Request struct {
 	ReentryID string
 	Purpose   string
 	Value     []byte
+	// Traceparent is the caller's place in a trace; empty: none.
+	Traceparent string
 }
 
 // Claim is a claim that is held.
@@ -133,7 +135,9 @@ func (b *claimBook) ask(c *claim, now time.Duration) {
 	}
 	b.watchLimit(c)
 	r := c.request
-	acquire := &pb.Acquire{ClaimId: c.id, Locks: r.Locks, ReentryId: r.ReentryID, Purpose: r.Purpose, Value: r.Value}
+	acquire := &pb.Acquire{
+		ClaimId: c.id, Locks: r.Locks, ReentryId: r.ReentryID, Purpose: r.Purpose, Value: r.Value, Traceparent: r.Traceparent,
+	}
 	switch {
 	case r.Wait == 0:
 		acquire.Wait = durationpb.New(0)

@@ -11,6 +11,12 @@ import java.util.stream.Collectors;
  * @param waitNanos {@link Moment#NEVER}: for ever; 0: try
  */
 record ClaimRequest(Acquire acquire, long waitNanos) {
+  /** The same from a place in a trace; {@code null} or empty: from none. */
+  ClaimRequest traced(String traceparent) {
+    if (traceparent == null || traceparent.isEmpty()) return this;
+    return new ClaimRequest(acquire.toBuilder().setTraceparent(traceparent).build(), waitNanos);
+  }
+
   /** The locks, for people. */
   String names() {
     return acquire.getLocksList().stream().map(LockSpec::getName).collect(Collectors.joining("\", \"", "\"", "\""));

@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /**
@@ -23,11 +24,13 @@ public final class HoldfastClient implements AutoCloseable {
   private final Callbacks callbacks;
   private final LockReads reads;
   private final ThreadsOfControl threads = new ThreadsOfControl();
+  private final Supplier<String> traceparent;
 
   HoldfastClient(Settings settings) {
     callbacks = new Callbacks(settings.callbackExecutor());
     runtime = new SessionRuntime(settings);
     reads = new LockReads(settings, runtime::addresses, callbacks);
+    traceparent = settings.traceparent();
   }
 
   /** A client of the servers at these addresses, "host:port" each, to be taken in turn, with settings to be made. */
@@ -281,6 +284,7 @@ public final class HoldfastClient implements AutoCloseable {
   }
 
   private LockClaim want(List<LockTarget> targets, AcquireOptions options, String reentryId) {
-    return LockClaim.want(runtime, callbacks, options.request(targets, reentryId), options.onWaiting());
+    ClaimRequest request = options.request(targets, reentryId).traced(traceparent == null ? null : traceparent.get());
+    return LockClaim.want(runtime, callbacks, request, options.onWaiting());
   }
 }

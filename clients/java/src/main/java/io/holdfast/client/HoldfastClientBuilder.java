@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Executor;
+import java.util.function.Supplier;
 
 /**
  * How a client behaves. Everything has a default that is safe. What is wrong is refused with {@link Reason#INVALID},
@@ -33,6 +34,7 @@ public final class HoldfastClientBuilder {
   private Duration callTimeout = Duration.ofSeconds(5);
   private Duration closeTimeout = Duration.ofSeconds(2);
   private Executor callbackExecutor;
+  private Supplier<String> traceparent;
 
   HoldfastClientBuilder(List<String> addresses) {
     if (addresses.isEmpty() || addresses.contains(""))
@@ -126,6 +128,25 @@ public final class HoldfastClientBuilder {
     return this;
   }
 
+  /**
+   * Asked at each acquire, on the thread that calls it, for the caller's place in a trace, as W3C Trace Context writes it; the
+   * server's spans are then part of that trace. {@code null} or empty: none. With OpenTelemetry:
+   *
+   * <pre>{@code
+   * () -> {
+   *   Map<String, String> to = new HashMap<>();
+   *   W3CTraceContextPropagator.getInstance().inject(Context.current(), to, Map::put);
+   *   return to.get("traceparent");
+   * }
+   * }</pre>
+   *
+   * Default: none.
+   */
+  public HoldfastClientBuilder traceparent(Supplier<String> current) {
+    traceparent = current;
+    return this;
+  }
+
   /** The client. It connects when it is first used. */
   public HoldfastClient build() {
     Open open = Open.newBuilder()
@@ -142,7 +163,8 @@ public final class HoldfastClientBuilder {
         connectTimeout.toNanos(),
         callTimeout.toNanos(),
         closeTimeout.toNanos(),
-        callbackExecutor));
+        callbackExecutor,
+        traceparent));
   }
 
   private ClientInfo describeClient() {

@@ -4,6 +4,7 @@ import io.holdfast.v1.Open;
 import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.function.DoubleSupplier;
+import java.util.function.Supplier;
 
 /**
  * A client's settings with nothing left open.
@@ -11,6 +12,7 @@ import java.util.function.DoubleSupplier;
  * @param open opens a session
  * @param tls {@code null}: none
  * @param callbackExecutor {@code null}: threads of the client's own
+ * @param traceparent says the caller's place in a trace; {@code null}: none
  */
 record Settings(
     List<String> addresses,
@@ -19,7 +21,8 @@ record Settings(
     long connectTimeoutNanos,
     long callTimeoutNanos,
     long closeTimeoutNanos,
-    Executor callbackExecutor) {
+    Executor callbackExecutor,
+    Supplier<String> traceparent) {
 
   MachineSettings forMachine(DoubleSupplier random) {
     return new MachineSettings(addresses, open, connectTimeoutNanos, closeTimeoutNanos, random);

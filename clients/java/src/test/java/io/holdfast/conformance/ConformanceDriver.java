@@ -209,6 +209,7 @@ public final class ConformanceDriver {
     millis(command, "callTimeoutMs").ifPresent(builder::callTimeout);
     millis(command, "closeTimeoutMs").ifPresent(builder::closeTimeout);
     optional(command, "clientName").ifPresent(builder::clientName);
+    optional(command, "traceparent").ifPresent(place -> builder.traceparent(() -> place));
     if (optional(command, "onDisconnect").equals(Optional.of("release"))) builder.releaseOnDisconnect();
     if (optional(command, "liveness").equals(Optional.of("transport"))) builder.transportLiveness();
     if (command.has("labels"))
