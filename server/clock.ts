@@ -1,3 +1,4 @@
+import type { Wake } from "./core/wake.ts";
 import type { Clock } from "./ports/clock.ts";
 
 /**
@@ -19,9 +20,16 @@ export class SystemClock implements Clock {
     return Date.now();
   }
 
-  at(atMs: number, fn: () => void): void {
-    this.wakes.add({ atMs, fn });
+  at(atMs: number, fn: () => void): Wake {
+    const wake = new QueuedWake(this.wakes, atMs, fn);
+    this.wakes.add(wake);
     if (atMs < this.timerAtMs) this.arm(atMs);
+    return wake;
+  }
+
+  /** How many calls are pending. */
+  get pendingCount(): number {
+    return this.wakes.size;
   }
 
   endOfTurn(fn: () => void): void {
@@ -43,7 +51,7 @@ export class SystemClock implements Clock {
   private fire(): void {
     this.timerAtMs = Number.POSITIVE_INFINITY;
     // What these calls ask for at once comes in a later turn: sockets are read between.
-    for (const wake of this.wakes.takeDue(performance.now())) wake.fn();
+    for (const wake of this.wakes.takeDue(performance.now())) wake.call();
     const nextMs = this.wakes.firstMs;
     if (nextMs < this.timerAtMs) this.arm(nextMs);
   }
@@ -52,51 +60,96 @@ export class SystemClock implements Clock {
 /** The longest that setTimeout can wait. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-interface Wake {
+class QueuedWake implements Wake {
   readonly atMs: number;
-  readonly fn: () => void;
+  /** Where it is in the heap; nowhere: -1. */
+  place = -1;
+  private readonly queue: WakeQueue;
+  private fn: (() => void) | undefined;
+
+  constructor(queue: WakeQueue, atMs: number, fn: () => void) {
+    this.queue = queue;
+    this.atMs = atMs;
+    this.fn = fn;
+  }
+
+  /** Not if it was cancelled by another that was due with it. */
+  call(): void {
+    this.fn?.();
+  }
+
+  cancel(): void {
+    this.fn = undefined;
+    this.queue.remove(this);
+  }
 }
 
 /** A binary heap by time: hundreds of thousands of deadlines cost one timer, and each O(log n). */
 class WakeQueue {
-  private readonly heap: Wake[] = [];
+  private readonly heap: QueuedWake[] = [];
+
+  get size(): number {
+    return this.heap.length;
+  }
 
   /** The time of the first; infinite if there is none. */
   get firstMs(): number {
     return this.heap[0]?.atMs ?? Number.POSITIVE_INFINITY;
   }
 
-  add(wake: Wake): void {
-    let at = this.heap.push(wake) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (this.heap[parent]!.atMs <= wake.atMs) break;
-      this.heap[at] = this.heap[parent]!;
-      at = parent;
-    }
-    this.heap[at] = wake;
+  add(wake: QueuedWake): void {
+    this.heap.push(wake);
+    this.rise(wake, this.heap.length - 1);
+  }
+
+  /** Harmless for one that is not in it. */
+  remove(wake: QueuedWake): void {
+    const { place } = wake;
+    if (place < 0) return;
+    wake.place = -1;
+    const last = this.heap.pop()!;
+    if (last === wake) return;
+    // It comes from another branch: it may be too early for this place, or too late.
+    this.rise(last, place);
+    this.sink(last, last.place);
   }
 
   /** Takes out all whose time is `nowMs` or before it, in order. */
-  takeDue(nowMs: number): readonly Wake[] {
-    const due: Wake[] = [];
+  takeDue(nowMs: number): readonly QueuedWake[] {
+    const due: QueuedWake[] = [];
     while (this.firstMs <= nowMs) {
-      due.push(this.heap[0]!);
-      const last = this.heap.pop()!;
-      if (this.heap.length > 0) this.sink(last);
+      const first = this.heap[0]!;
+      due.push(first);
+      this.remove(first);
     }
     return due;
   }
 
-  private sink(wake: Wake): void {
+  private rise(wake: QueuedWake, from: number): void {
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (this.heap[parent]!.atMs <= wake.atMs) break;
+      this.put(this.heap[parent]!, at);
+      at = parent;
+    }
+    this.put(wake, at);
+  }
+
+  private sink(wake: QueuedWake, from: number): void {
     const size = this.heap.length;
-    let at = 0;
-    for (let child = 1; child < size; child = 2 * at + 1) {
+    let at = from;
+    for (let child = 2 * at + 1; child < size; child = 2 * at + 1) {
       if (child + 1 < size && this.heap[child + 1]!.atMs < this.heap[child]!.atMs) child++;
       if (this.heap[child]!.atMs >= wake.atMs) break;
-      this.heap[at] = this.heap[child]!;
+      this.put(this.heap[child]!, at);
       at = child;
     }
+    this.put(wake, at);
+  }
+
+  private put(wake: QueuedWake, at: number): void {
     this.heap[at] = wake;
+    wake.place = at;
   }
 }

@@ -1,6 +1,7 @@
 import type { Acquire } from "./frames.ts";
 import type { Claim } from "./queue.ts";
 import type { Reason } from "./reason.ts";
+import type { Wake } from "./wake.ts";
 
 /** Why a claim is on its way out. Once it is, it is never granted any more. */
 export type Leaving =
@@ -47,8 +48,8 @@ export class OwnClaim {
   mustHold = false;
   /** How many attempts at writing it were refused. */
   refusals = 0;
-  /** Counts the acquires that set its limit of waiting, so that an older limit means nothing. */
-  waitGeneration = 0;
+  /** What denies it when its time to wait is up. */
+  private limit: Wake | undefined;
   /** What the client was last told of its position, and when. */
   toldPosition = 0;
   toldPositionAtMs = 0;
@@ -84,6 +85,18 @@ export class OwnClaim {
     this.askedAtMs = nowMs;
     this.enteredAtMs = nowMs;
     this.answersTo = request.claimId;
+  }
+
+  /** From now on this ends its waiting, and no earlier limit; `undefined`: nothing does. */
+  limitWait(limit: Wake | undefined): void {
+    this.limit?.cancel();
+    this.limit = limit;
+  }
+
+  /** The client knows that it is held: it is not denied any more. */
+  toldGranted(): void {
+    this.granted = true;
+    this.limitWait(undefined);
   }
 
   get isTry(): boolean {

@@ -4,6 +4,7 @@ import type { LockTable, TableDelta } from "./lock-table.ts";
 import type { Claim } from "./queue.ts";
 import type { Reason } from "./reason.ts";
 import type { SessionRecord } from "./records.ts";
+import type { Wake } from "./wake.ts";
 
 /** What every server bounds, so that no client can exhaust what others need (P9). */
 export interface Limits {
@@ -92,7 +93,7 @@ export interface SessionHost {
   nowMs(): number;
   /** Milliseconds since 1970, for people. */
   wallMs(): number;
-  after(delayMs: number, then: () => void): void;
+  after(delayMs: number, then: () => void): Wake;
   submit(operation: PendingOperation): void;
   /** Calls back when the table is as new as etcd was at this call, or with `false` if etcd does not answer. */
   barrier(then: (current: boolean) => void): void;

@@ -58,6 +58,8 @@ export class Session {
   ending: Ending | undefined;
   /** Why an administrator is about to close it, if one is. */
   forced: ForcedEnd | undefined;
+  /** Whether it was let in somewhere, and not told, because its deadline had passed. */
+  private isWithholding = false;
   private over = false;
   private lastClaimId = 0n;
   private claimCount = 0;
@@ -128,7 +130,7 @@ export class Session {
   /** From here on the client is told what happens; `opened` has just told it of `listClaims()`. */
   attach(stream: unknown): void {
     this.stream = stream;
-    for (const own of this.claims.values()) if (own.seen?.held && own.leaving === undefined) own.granted = true;
+    for (const own of this.claims.values()) if (own.seen?.held && own.leaving === undefined) own.toldGranted();
   }
 
   /** All its live claims, in order of claim id, as `opened` lists them. */
@@ -225,13 +227,13 @@ export class Session {
   }
 
   private limitWait(own: OwnClaim, waitMs: number | undefined): void {
-    const generation = ++own.waitGeneration;
+    own.limitWait(undefined);
     if (waitMs === undefined || waitMs === 0) return;
-    this.host.after(waitMs, () => {
-      if (own.waitGeneration !== generation || own.granted) return;
+    const timeIsUp = () => {
       const message = `waited ${waitMs} ms for ${own.lockNames} without being granted: try again, or wait longer`;
       this.giveNotice(own, { by: "server", reason: "timeout", message, lock: own.request.locks[0]?.name ?? "" });
-    });
+    };
+    own.limitWait(this.host.after(waitMs, timeIsUp));
   }
 
   private reenter(own: OwnClaim): boolean {
@@ -411,10 +413,13 @@ export class Session {
   }
 
   private tellGranted(own: OwnClaim, reentered: boolean): void {
-    // Past its deadline the client believes nothing, and the next step ends the session.
     if (own.leaving !== undefined || own.granted || !this.isOpen) return;
     const nowMs = this.host.nowMs();
-    if (nowMs > this.deadlineMs) return;
+    if (nowMs > this.deadlineMs) {
+      // The client believes nothing now. Either the next step ends the session, or `prolong` tells of the grant.
+      this.isWithholding = true;
+      return;
+    }
     // Who has no stream now hears of it when the session is resumed; it is granted all the same.
     own.grantedAtMs = nowMs;
     const { token } = own.base?.seen ?? own.seen ?? NO_GRANT;
@@ -431,7 +436,7 @@ export class Session {
       reentered,
     });
     if (this.stream === undefined) return;
-    own.granted = true;
+    own.toldGranted();
     this.sendGranted(own);
   }
 
@@ -601,6 +606,7 @@ export class Session {
 
   private drop(own: OwnClaim): void {
     if (this.claims.get(own.id) !== own) return;
+    own.limitWait(undefined);
     this.claims.delete(own.id);
     this.claimCount -= own.request.locks.length;
     const thread = this.threads.get(own.request.reentryId);
@@ -688,7 +694,19 @@ export class Session {
     if (this.isOpen && own.leaving === undefined) this.nextUpdate(own);
   }
 
-  // -- Epoch, end ------------------------------------------------------------------------------------
+  // -- Deadline, epoch, end -------------------------------------------------------------------------
+
+  /** Its client was proven alive: the deadline moves, and never back. */
+  prolong(untilMs: number): void {
+    if (untilMs <= this.deadlineMs) return;
+    this.deadlineMs = untilMs;
+    if (!this.isWithholding || this.host.nowMs() > untilMs) return;
+    // This server stood still, and saw grants before the proof that was on its way.
+    this.isWithholding = false;
+    for (const own of this.claims.values())
+      if (own.grantedAtMs === undefined && (own.base ?? own).seen?.held === true)
+        this.tellGranted(own, own.base !== undefined);
+  }
 
   /** Calls back when nothing that was sent under `epoch` can land any more. Never, if the session ends first. */
   whenDead(epoch: number, then: () => void): void {
@@ -749,6 +767,7 @@ export class Session {
   isGone(): void {
     this.over = true;
     this.unsettled = [];
+    for (const own of this.claims.values()) own.limitWait(undefined);
     this.claims.clear();
     this.threads.clear();
   }

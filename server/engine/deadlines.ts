@@ -1,4 +1,5 @@
 import type { Session } from "../core/session.ts";
+import type { Wake } from "../core/wake.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 
@@ -11,6 +12,7 @@ const READ_FIRST_MS = 100;
 export class Deadlines {
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
+  private readonly wakes = new Map<Session, Wake>();
   private notedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock, telemetry: Telemetry) {
@@ -20,7 +22,16 @@ export class Deadlines {
 
   watch(session: Session): void {
     const atMs = session.deadlineMs + 1;
-    this.clock.at(atMs, () => this.look(session, atMs));
+    this.wakes.set(
+      session,
+      this.clock.at(atMs, () => this.look(session, atMs)),
+    );
+  }
+
+  /** It is over here, or another server's. Its deadline may be minutes away. */
+  forget(session: Session): void {
+    this.wakes.get(session)?.cancel();
+    this.wakes.delete(session);
   }
 
   private look(session: Session, dueAtMs: number): void {
@@ -29,7 +40,13 @@ export class Deadlines {
     this.notePause(nowMs, nowMs - dueAtMs);
     if (nowMs <= session.deadlineMs) return this.watch(session);
     // After a pause, however short it looks from here, heartbeats may be waiting in the sockets: they are read first.
-    this.clock.endOfTurn(() => this.clock.at(this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)));
+    this.clock.endOfTurn(() => {
+      if (!session.isOpen) return;
+      this.wakes.set(
+        session,
+        this.clock.at(this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)),
+      );
+    });
   }
 
   private judge(session: Session): void {

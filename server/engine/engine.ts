@@ -8,6 +8,7 @@ import { ServerTable } from "../core/server-table.ts";
 import type { Ending, Session } from "../core/session.ts";
 import type { Limits } from "../core/session-host.ts";
 import { viewLock } from "../core/views.ts";
+import type { Wake } from "../core/wake.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Entropy } from "../ports/entropy.ts";
 import type { Peers } from "../ports/peers.ts";
@@ -476,6 +477,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     const link = session.stream === undefined ? undefined : this.linksByStream.get(session.stream as SessionStream);
     session.isGone();
     this.renewals.forget(session);
+    this.deadlines.forget(session);
     if (link !== undefined) this.closeLink(link, reason, message);
     this.checkEmpty();
   }
@@ -525,8 +527,8 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     return this.clock.wallMs();
   }
 
-  after(delayMs: number, then: () => void): void {
-    this.clock.at(this.clock.nowMs() + delayMs, then);
+  after(delayMs: number, then: () => void): Wake {
+    return this.clock.at(this.clock.nowMs() + delayMs, then);
   }
 
   private endOfTurn(then: () => void): void {

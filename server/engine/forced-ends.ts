@@ -7,6 +7,7 @@ import type { Claim, Seat } from "../core/queue.ts";
 import type { Reason } from "../core/reason.ts";
 import type { Session } from "../core/session.ts";
 import { viewClaim, viewHolders } from "../core/views.ts";
+import type { Wake } from "../core/wake.ts";
 import type { EngineNote } from "../ports/telemetry.ts";
 import type { CloseSession, ForcedAnswer, ReleaseLock } from "./admin-engine.ts";
 import { sweep } from "./sweep.ts";
@@ -14,7 +15,7 @@ import { sweep } from "./sweep.ts";
 export interface ForcedEndsHost {
   readonly table: LockTable;
   nowMs(): number;
-  after(delayMs: number, then: () => void): void;
+  after(delayMs: number, then: () => void): Wake;
   submit(operation: PendingOperation): void;
   whenTable(revision: number, then: () => void): void;
   barrier(then: (current: boolean) => void): void;

@@ -97,7 +97,7 @@ export class Renewals {
     // A watch that is silent and stale may hide that the session is gone or another's.
     if (this.host.nowMs() - this.provenAtMs() > CURRENT_WITHIN_MS) return;
     const { ttlMs } = session.record;
-    session.deadlineMs = Math.max(session.deadlineMs, deadlineOf(proof.atMs, ttlMs));
+    session.prolong(deadlineOf(proof.atMs, ttlMs));
     if (proof.seq === undefined || session.stream === undefined) return;
     this.host.send(session.stream, { kind: "heartbeat-ack", seq: proof.seq, validForMs: ttlMs });
   }

@@ -6,6 +6,7 @@ import type { Claim } from "../../server/core/queue.ts";
 import type { OnDisconnect } from "../../server/core/records.ts";
 import { Session } from "../../server/core/session.ts";
 import type { SessionHost, SessionNote } from "../../server/core/session-host.ts";
+import type { Wake } from "../../server/core/wake.ts";
 import { KeyHistory } from "../support/key-history.ts";
 import { TurnedClock } from "../support/turned-clock.ts";
 
@@ -167,8 +168,8 @@ export class SessionBench implements SessionHost {
     return this.clock.wallMs();
   }
 
-  after(delayMs: number, then: () => void): void {
-    this.clock.at(this.clock.nowMs() + delayMs, then);
+  after(delayMs: number, then: () => void): Wake {
+    return this.clock.at(this.clock.nowMs() + delayMs, then);
   }
 
   submit(operation: PendingOperation): void {

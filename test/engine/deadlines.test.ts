@@ -76,4 +76,51 @@ describe("a deadline", () => {
     bench.clock.turn(60_000);
     expect(isThere()).toBe(true);
   });
+
+  it("that passed while the process stood still costs no grant: it is told once the proof is read", () => {
+    const bench = new EngineBench();
+    const holder = bench.open({ onDisconnect: "keep", ttlMs: 60_000 });
+    bench.do(holder.stream, acquire(1n, exclusive("a")));
+    const waiter = bench.open({ onDisconnect: "release", liveness: "transport", ttlMs: 10_000 });
+    bench.do(waiter.stream, acquire(1n, exclusive("a")));
+    bench.clock.turn(9000);
+    bench.store.held.add("renew");
+    bench.engine.transportProven(waiter.stream);
+    bench.settle();
+    bench.clock.pause(2000);
+    // Timers come first, then what the watch has brought, then the answer to the renewal.
+    bench.clock.turn(0);
+    bench.do(holder.stream, { kind: "release", claimId: 1n });
+    expect(waiter.stream.told()).toEqual(["waiting 1 1"]);
+    bench.store.renewals.shift()!.answer({ kind: "renewed", ttlSeconds: 15 });
+    bench.settle();
+    expect(waiter.stream.told()).toEqual(["granted 1"]);
+    bench.clock.turn(500);
+    expect(waiter.stream.told()).toEqual([]);
+  });
+
+  it("and a limit of waiting leave no timer behind when they are not needed any more", () => {
+    const bench = new EngineBench();
+    const other = bench.open({ onDisconnect: "keep", ttlMs: 600_000 });
+    bench.do(other.stream, acquire(1n, exclusive("held")));
+    const pending = [5, 20].map((rounds) => {
+      for (let round = 0; round < rounds; round++) oneComesAndGoes();
+      // As many as there always are of what lasts for seconds.
+      bench.clock.turn(10_000);
+      return bench.clock.pendingCount;
+    });
+    expect(pending[1]).toBe(pending[0]);
+
+    function oneComesAndGoes(): void {
+      const { stream } = bench.open({ onDisconnect: "keep", ttlMs: 600_000 });
+      const patient = (id: bigint, name: string) => acquire(id, exclusive(name), { waitMs: 3_600_000 });
+      bench.do(stream, patient(1n, "own"));
+      bench.do(stream, { kind: "release", claimId: 1n });
+      bench.do(stream, patient(2n, "held"));
+      bench.do(stream, { kind: "release", claimId: 2n });
+      bench.do(stream, patient(3n, "own"));
+      bench.do(stream, patient(4n, "held"));
+      bench.do(stream, { kind: "close" });
+    }
+  });
 });

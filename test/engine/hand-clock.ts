@@ -1,3 +1,4 @@
+import type { Wake } from "../../server/core/wake.ts";
 import type { Clock } from "../../server/ports/clock.ts";
 
 /** A clock that stands until it is turned, and turns of the event loop that end when the test says so. */
@@ -14,12 +15,23 @@ export class HandClock implements Clock {
     return 1_700_000_000_000 + this.time;
   }
 
-  at(atMs: number, fn: () => void): void {
-    this.timers.push({ atMs, fn });
+  at(atMs: number, fn: () => void): Wake {
+    const wake = { atMs, fn };
+    this.timers.push(wake);
+    return {
+      cancel: () => {
+        this.timers = this.timers.filter((each) => each !== wake);
+      },
+    };
   }
 
   endOfTurn(fn: () => void): void {
     this.ends.push(fn);
+  }
+
+  /** How many calls are pending. */
+  get pendingCount(): number {
+    return this.timers.length;
   }
 
   /** Ends the turn, and those that follow at once from what it brings about. */

@@ -30,6 +30,39 @@ describe("the clock of the machine", () => {
     );
   });
 
+  it("does not call what was cancelled, and keeps nothing of it", async () => {
+    const delays = fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.boolean()), { minLength: 1, maxLength: 60 });
+    await fc.assert(
+      fc.asyncProperty(delays, async (asked) => {
+        const clock = new SystemClock();
+        const startMs = clock.nowMs();
+        const called: number[] = [];
+        const wakes = asked.map(([delayMs], i) => clock.at(startMs + delayMs, () => called.push(i)));
+        for (const [i, [, isCancelled]] of asked.entries()) if (isCancelled) wakes[i]!.cancel();
+        const wanted = asked.flatMap(([, isCancelled], i) => (isCancelled ? [] : [i]));
+        expect(clock.pendingCount).toBe(wanted.length);
+        await new Promise<void>((resolve) => clock.at(startMs + 21, resolve));
+        expect(called.toSorted((a, b) => a - b)).toEqual(wanted);
+        const times = called.map((i) => asked[i]![0]);
+        expect(times).toEqual(times.toSorted((a, b) => a - b));
+        for (const wake of wakes) wake.cancel();
+        expect(clock.pendingCount).toBe(0);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it("does not call what another that is due with it has cancelled", async () => {
+    const clock = new SystemClock();
+    const late: string[] = [];
+    const atMs = clock.nowMs() - 1;
+    const [first] = [clock.at(atMs, () => second.cancel())];
+    const second = clock.at(atMs + 0.5, () => late.push("called"));
+    await new Promise<void>((resolve) => clock.at(atMs + 1, resolve));
+    expect(late).toEqual([]);
+    first.cancel();
+  });
+
   it("calls what a call asked for, even at a time that has passed", async () => {
     const clock = new SystemClock();
     const { promise, resolve } = Promise.withResolvers<void>();

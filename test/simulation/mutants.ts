@@ -149,9 +149,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "denial of a claim that was granted",
-    file: "server/core/session.ts",
-    find: "if (own.waitGeneration !== generation || own.granted) return;",
-    replace: "if (own.waitGeneration !== generation) return;",
+    file: "server/core/own-claim.ts",
+    find: "    this.granted = true;\n    this.limitWait(undefined);\n",
+    replace: "    this.granted = true;\n",
   },
   {
     name: "denial before the outcome of the acquire is known",

@@ -1,3 +1,4 @@
+import type { Wake } from "../../server/core/wake.ts";
 import type { Clock } from "../../server/ports/clock.ts";
 import type { Entropy } from "../../server/ports/entropy.ts";
 
@@ -241,14 +242,24 @@ export class Process implements Clock {
     return 1.7e12 + this.world.nowMs;
   }
 
-  at(atMs: number, fn: () => void): void {
-    // A timer may fire late by a little, never early.
-    this.world.after((atMs - this.nowMs()) / this.rate + 1e-6, () =>
-      this.timer(() => {
-        if (this.nowMs() < atMs) this.at(atMs, fn);
-        else fn();
-      }),
-    );
+  at(atMs: number, fn: () => void): Wake {
+    let isWanted = true;
+    const wait = () => {
+      // A timer may fire late by a little, never early.
+      this.world.after((atMs - this.nowMs()) / this.rate + 1e-6, () =>
+        this.timer(() => {
+          if (!isWanted) return;
+          if (this.nowMs() < atMs) wait();
+          else fn();
+        }),
+      );
+    };
+    wait();
+    return {
+      cancel: () => {
+        isWanted = false;
+      },
+    };
   }
 
   endOfTurn(fn: () => void): void {

@@ -49,7 +49,8 @@ async function once(kind: number, own: string): Promise<unknown> {
   if (kind === 3) return client.withLock([own, `${own}/too`], (lock) => lock.update("both"));
   if (kind === 4) return client.acquire("soak/hot", { signal: AbortSignal.timeout(1) }).then((lock) => lock.release());
   if (kind === 5) return withAnother((other) => other.withLock(own, () => undefined));
-  return client.withLock(own, () => undefined);
+  // Long after it is given back its time to wait is not over.
+  return client.withLock(own, { waitMs: 3_600_000 }, () => undefined);
 }
 
 /** Sessions come and go, too. */

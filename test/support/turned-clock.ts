@@ -1,3 +1,4 @@
+import type { Wake } from "../../server/core/wake.ts";
 import type { Clock } from "../../server/ports/clock.ts";
 
 /** A clock that stands until it is turned. The end of a turn is Node's. */
@@ -13,8 +14,14 @@ export class TurnedClock implements Clock {
     return 1_700_000_000_000 + this.time;
   }
 
-  at(atMs: number, fn: () => void): void {
-    this.wakes.push({ atMs, fn });
+  at(atMs: number, fn: () => void): Wake {
+    const wake = { atMs, fn };
+    this.wakes.push(wake);
+    return {
+      cancel: () => {
+        this.wakes = this.wakes.filter((each) => each !== wake);
+      },
+    };
   }
 
   endOfTurn(fn: () => void): void {
