@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type EtcdStore, openEtcdStore, type StoreTrouble } from "../../server/adapters/etcd/index.ts";
 import { claimKey } from "../../server/core/keys.ts";
+import { within } from "../support/calm.ts";
 import { type ClusterMember, EtcdCluster } from "../support/etcd-cluster.ts";
 import { FeedRecorder } from "../support/feed-recorder.ts";
 import { claim, commit, grantLease, operation, put, renewLease } from "../support/store-calls.ts";
@@ -8,8 +9,7 @@ import { claim, commit, grantLease, operation, put, renewLease } from "../suppor
 const PREFIX = "/failover/";
 const SESSION = "s".repeat(22);
 
-/** Within 2 s where nothing else runs; a machine that is busy with other tests may take longer. */
-const SOON_MS = 8_000;
+const SOON_MS = within(2_000, 8_000);
 
 const write = (store: EtcdStore, i: number) =>
   commit(store, operation([], put(claimKey(`lock-${i}`, SESSION, 1n), claim(`lock-${i}`))));

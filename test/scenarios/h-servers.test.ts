@@ -13,7 +13,7 @@ import { Random } from "../support/random.ts";
 import { startRelay } from "../support/relay.ts";
 import { type ServerProcess, startServer } from "../support/server.ts";
 import { getLock, leaveNoProcess } from "../support/service.ts";
-import { StubSession, stubOf } from "../support/stub-session.ts";
+import { Refused, StubSession, stubOf } from "../support/stub-session.ts";
 
 leaveNoProcess();
 
@@ -296,6 +296,30 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
       "opened",
       "granted",
     ]);
+  });
+
+  it("H2 a server that meets a record of a later version stops, and leaves all that is held to those that can read it", async () => {
+    await using etcd = await startEtcd();
+    await using old = await startServer({ etcd: etcd.endpoint });
+    await using session = await StubSession.open(old.grpcAddress, { ttlMs: 60_000, keep: true });
+    const { claimId, token } = await session.take("h2/held");
+    const later = "holdfast/session/later";
+    // Format 2.
+    await etcd.put(later, Uint8Array.of(8, 2));
+    expect(await old.untilReadiness(/format/)).toMatch(/"session\/later" in etcd has format 2/);
+    expect((await session.ended).reason).toBe("store-unavailable");
+    await expect(StubSession.open(old.grpcAddress)).rejects.toBeInstanceOf(Refused);
+    await expect(startServer({ etcd: etcd.endpoint })).rejects.toThrow(/format 2/);
+    // Nobody has freed anything: where all records can be read, the session goes on.
+    await etcd.remove(later);
+    await using able = await startServer({ etcd: etcd.endpoint });
+    await using resumed = await StubSession.open(able.grpcAddress, {
+      ttlMs: 60_000,
+      keep: true,
+      resume: session.resumption(1n),
+    });
+    expect(resumed.opened!.claims).toMatchObject([{ claimId, locks: [{ fencingToken: token }] }]);
+    await resumed.close();
   });
 });
 
