@@ -22,10 +22,7 @@ export class Deadlines {
 
   watch(session: Session): void {
     const atMs = session.deadlineMs + 1;
-    this.wakes.set(
-      session,
-      this.clock.at(atMs, () => this.look(session, atMs)),
-    );
+    this.wake(session, atMs, () => this.look(session, atMs));
   }
 
   /** It is over here, or another server's. Its deadline may be minutes away. */
@@ -40,13 +37,7 @@ export class Deadlines {
     this.notePause(nowMs, nowMs - dueAtMs);
     if (nowMs <= session.deadlineMs) return this.watch(session);
     // After a pause, however short it looks from here, heartbeats may be waiting in the sockets: they are read first.
-    this.clock.endOfTurn(() => {
-      if (!session.isOpen) return;
-      this.wakes.set(
-        session,
-        this.clock.at(this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)),
-      );
-    });
+    this.clock.endOfTurn(() => this.wake(session, this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)));
   }
 
   private judge(session: Session): void {
@@ -54,6 +45,11 @@ export class Deadlines {
     if (this.clock.nowMs() <= session.deadlineMs) return this.watch(session);
     const { ttlMs } = session.record;
     session.end("session-expired", `nothing proved the client alive for the TTL of ${ttlMs} ms: open a new session`);
+  }
+
+  /** The one call that is pending for a session. */
+  private wake(session: Session, atMs: number, fn: () => void): void {
+    if (session.isOpen) this.wakes.set(session, this.clock.at(atMs, fn));
   }
 
   private notePause(nowMs: number, lateMs: number): void {

@@ -120,7 +120,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "deadlines judged before the sockets are read",
     file: "server/engine/deadlines.ts",
-    find: "this.clock.endOfTurn(() => this.clock.at(this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)));",
+    find: "this.clock.endOfTurn(() => this.wake(session, this.clock.nowMs() + READ_FIRST_MS, () => this.judge(session)));",
     replace: "this.judge(session);",
   },
   {
@@ -406,8 +406,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a grant past the deadline",
     file: "server/core/session.ts",
-    find: "    if (nowMs > this.deadlineMs) return;\n",
-    replace: "",
+    find: "    if (nowMs > this.deadlineMs) {\n",
+    replace: "    if (nowMs < 0) {\n",
+  },
+  {
+    name: "a grant before the proof that moves the deadline is never told",
+    file: "server/core/session.ts",
+    find: "        this.tellGranted(own, own.base !== undefined);\n",
+    replace: "        return;\n",
   },
   {
     name: "client: a suspended machine goes unnoticed",
