@@ -1,5 +1,4 @@
-import type { Wake } from "./core/wake.ts";
-import type { Clock } from "./ports/clock.ts";
+import type { Clock, Wake } from "./ports/clock.ts";
 
 /**
  * The time of this machine. Calls come at or after their time, never before: Node's timers may be early by a part

@@ -1,5 +1,7 @@
 import type { Wake } from "../core/wake.ts";
 
+export type { Wake };
+
 /** Time as the engine sees it. The real one is Node's; tests turn theirs by hand. */
 export interface Clock {
   /** Monotonic milliseconds. For everything that decides. */
