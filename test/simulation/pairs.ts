@@ -78,7 +78,7 @@ const MACHINES: readonly Machine[] = [
     ],
     impossible: [
       [/over/, /^(saw|leave|settleDead|movedUp|breakDeadlock|end$|isGone)/, "the engine has forgotten it"],
-      [/over/, /^gives notice: (?!timeout)/, "the engine has forgotten it"],
+      [/over/, /^gives notice/, "the engine has forgotten it, and its limits of waiting were cancelled"],
       [/./, /lease-not-found/, "with the lease goes the session's key, and so the guard of every claim"],
       [/no stream|ending/, /^gives notice: released/, "commands are taken while it is open and has a stream"],
       [/ending|over/, /^updateKnown/, "what earlier epochs left is forgotten when it begins to end"],
