@@ -76,7 +76,7 @@ export async function runMassDeath(options: MassDeathOptions): Promise<MassDeath
   await victims.kill9();
   const detectedMs = end === "release" ? monotonicMs() : beatenMs + VICTIM_TTL_MS * 1.01 + 150;
   // Until they are missed the dead are no trouble, and times of calm would only make the figures look better.
-  await healthy.watch(detectedMs - monotonicMs());
+  await healthy.watch(Math.max(0, detectedMs - monotonicMs()));
   healthy.take();
   const { atMs: grantedMs } = await granted;
   await healthy.watch(AFTERMATH_MS);
