@@ -38,7 +38,7 @@ export const usage = (suites: readonly string[]): string => `\
 Usage: node bench/main.ts [--only NAME]... [--quick] [--out FILE] [--profile cpu|heap]
 
 Measures Holdfast beside etcd's own locks on one etcd, all in turn; prints a report and writes bench/RESULTS.md.
-A full run takes up to ten minutes. Needs Linux, for /proc.
+A full run takes a quarter of an hour. Needs Linux, for /proc.
 
   --only NAME     only ${suites.join(", ")}; may be given several times
   --quick         everything once with tiny numbers, in under 90 s: whether the bench works, not what is fast

@@ -21,7 +21,7 @@ export interface Scale {
   readonly killsKeep: number;
 }
 
-/** For real: under ten minutes on two cores. */
+/** For real: a quarter of an hour on two cores. */
 export const full: Scale = {
   name: "full",
   rounds: 3,

@@ -23,7 +23,10 @@ export interface MassDeathOptions {
 export interface MassDeathResult {
   /** From the detection of the deaths to the grants of those who waited for the dead: the median, and the last. */
   readonly handOver: { readonly p50Ms: number; readonly lastMs: number };
-  /** From a heartbeat of a healthy session to its ack, from the detection until 2 s after the last hand-over; `count`: how many. */
+  /**
+   * From a heartbeat of a healthy session to its ack, from the detection of the deaths until 2 s after the last hand-over;
+   * `count`: how many.
+   */
   readonly acks: { readonly p50Ms: number; readonly p99Ms: number; readonly worstMs: number; readonly count: number };
   /** Before the deaths, for comparison. */
   readonly acksBefore: { readonly p50Ms: number; readonly p99Ms: number };
@@ -45,7 +48,8 @@ const AFTERMATH_MS = 2_000;
 
 /**
  * Has thousands of sessions die at once, each of which holds a lock that somebody waits for, and measures what becomes of
- * those that live: real servers, three members of etcd, and the dead, those who wait for them and the living each in a process of their own.
+ * those that live: real servers, three members of etcd, and in processes of their own those who are to die and those who
+ * wait for their locks, so that nothing but the measuring goes on in this one.
  */
 export async function runMassDeath(options: MassDeathOptions): Promise<MassDeathResult> {
   const { sessions, end, diskDelayMs } = options;
