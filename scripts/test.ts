@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { runChecks, type Tally } from "./checks.ts";
 import { runGo } from "./go-tests.ts";
 
@@ -72,11 +72,33 @@ function readSurefire(path: string): Tally {
 
 function readReport(path: string): Tally {
   const report = JSON.parse(readFileSync(path, "utf8"));
+  sayFailures(report.testResults);
   return {
     passed: report.numPassedTests,
     failed: report.numFailedTests,
     skipped: report.numPendingTests + report.numTodoTests,
   };
+}
+
+interface FileResult {
+  readonly name: string;
+  readonly message: string;
+  readonly assertionResults: readonly { status: string; fullName: string; failureMessages: readonly string[] }[];
+}
+
+/** Names each failure, with the head of what it said, at the end, where a log that was cut still has them. */
+function sayFailures(files: readonly FileResult[]): void {
+  for (const { name, message, assertionResults } of files) {
+    const failed = assertionResults.filter(({ status }) => status === "failed");
+    const said = failed.map(({ fullName, failureMessages }) => `${fullName}\n${failureMessages.join("\n")}`);
+    if (said.length === 0 && message !== "") said.push(message);
+    for (const what of said) console.log(`FAILED  ${relative(root, name)}: ${head(what)}`);
+  }
+}
+
+function head(text: string, lines = 8, width = 300): string {
+  const kept = text.split("\n").slice(0, lines);
+  return kept.map((line) => line.slice(0, width)).join("\n        ");
 }
 
 function run(command: string, args: readonly string[]): number | null {

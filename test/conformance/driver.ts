@@ -18,6 +18,8 @@ export type DriverEvent = Readonly<Record<string, unknown>> & { readonly event: 
 /** A command that was sent to a driver, and what comes of it. */
 export interface Sent {
   readonly id: number;
+  /** When, by the clock that all processes share. */
+  readonly sentNs: bigint;
   readonly answer: Promise<Answer>;
   /** Set as soon as it is answered. */
   answered: Answer | undefined;
@@ -62,7 +64,7 @@ export class Driver {
   send(op: string, fields: Readonly<Record<string, unknown>>): Sent {
     const id = ++this.#lastId;
     const { promise, resolve } = Promise.withResolvers<Answer>();
-    const sent: Sent = { id, answer: promise, answered: undefined };
+    const sent: Sent = { id, sentNs: process.hrtime.bigint(), answer: promise, answered: undefined };
     this.#unanswered.set(id, (answer) => {
       sent.answered = answer;
       resolve(answer);
@@ -116,6 +118,12 @@ export class Driver {
     this.#unanswered.clear();
     this.events.end(fault);
   }
+}
+
+/** Until when a program may believe by what it answered to `state`, at the earliest; `undefined` if it does not say. */
+export function believesUntilNs({ sentNs }: Sent, { ok }: Answer): bigint | undefined {
+  const remainingMs = ok?.remainingMs;
+  return typeof remainingMs === "number" ? sentNs + BigInt(Math.floor(remainingMs * 1e6)) : undefined;
 }
 
 /** Builds a language's driver. Rejects with what the build said. */

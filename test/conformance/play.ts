@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Relay, startRelay } from "../support/relay.ts";
 import { type ServerProcess, startServer } from "../support/server.ts";
 import type { Service } from "../support/service.ts";
-import { type Answer, Driver, type Sent } from "./driver.ts";
+import { type Answer, believesUntilNs, Driver, type Sent } from "./driver.ts";
 import type { Language } from "./languages.ts";
 import { mismatch, type Variables } from "./pattern.ts";
 import type { Connecting, Fields, LockFields, Locks, Outcome, Scenario, Step } from "./scenario.ts";
@@ -152,7 +152,9 @@ class Playing {
       if (waits !== undefined) await this.#place(pending, place);
       return;
     }
-    this.#compare(await this.#answer(sent), outcome);
+    const answer = await this.#answer(sent);
+    const untilNs = what === "state" ? believesUntilNs(sent, answer) : undefined;
+    this.#compare(untilNs === undefined ? answer : { ok: { ...answer.ok, untilNs: String(untilNs) } }, outcome);
   }
 
   async #connect(name: string, fields: Connecting & Fields, outcome: Outcome | undefined): Promise<void> {

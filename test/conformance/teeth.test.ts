@@ -20,9 +20,9 @@ const noticed: Readonly<Record<keyof typeof lies, readonly [title: string, words
     "a timed wait is refused with timeout, names the holder, and leaves no place behind",
     /reason is "busy", not timeout/,
   ],
-  "hears of a loss too late": [
-    "with the connection refused for longer than the TTL, the holder knows before the next is granted",
-    /atNs is .* not >\$lost/,
+  "believes for too long": [
+    "with the connection refused for longer than the TTL, the holder believes no more when the next is granted",
+    /atNs is .* not >\$until/,
   ],
   "believes that a lost lock is held": ["all locks of a session are lost together", /held is true, not false/],
   "says nothing of its place": [

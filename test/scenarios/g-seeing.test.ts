@@ -143,9 +143,12 @@ describe("watching", () => {
 
     const name = "g5/steps/new";
     const steps: [bigint | undefined, number][] = [];
+    // Each step begins where the last was shown: what an earlier round showed is no sign that this one is through.
+    let from = 1;
     const step = async (token: bigint | undefined, waiterCount: number) => {
       steps.push([token, waiterCount]);
-      await follower.shows(name, token, waiterCount, 1);
+      await follower.shows(name, token, waiterCount, from);
+      from = follower.seen.items.length;
     };
     for (let round = 0; round < 10; round++) {
       const first = await one.take(name);
