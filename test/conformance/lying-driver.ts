@@ -5,8 +5,6 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-type Line = Record<string, unknown>;
-
 /** What each lie makes of a line of the driver. */
 export const lies: Readonly<Record<string, (line: string) => string>> = {
   "keeps tokens as doubles": (line) => line.replace(/"(\d{16,})"/g, (_, token) => `"${BigInt(Number(token))}"`),

@@ -94,6 +94,7 @@ export class FleetClient {
     const { options, folder, registers, clockAheadS, seed } = this.options;
     const name = `${this.machine.name}.${this.runs.length + 1}`;
     const task: ClientTask = {
+      name,
       addresses: this.options.addresses,
       options,
       load: this.options.load,

@@ -2,6 +2,8 @@ import type { ConnectOptions } from "../../clients/typescript/src/index.ts";
 
 /** What a client process is to do. */
 export interface ClientTask {
+  /** The name of its process, unlike that of every other one; with `op` it is the value of each claim. */
+  readonly name: string;
   readonly addresses: readonly string[];
   readonly options: ConnectOptions;
   readonly seed: number;
@@ -24,6 +26,11 @@ export interface LockSpec {
   readonly mode: "exclusive" | "shared" | "semaphore";
   readonly permits: number;
   readonly limit: number;
+}
+
+/** The value that a claim has in etcd: by it the judge knows whose it is, granted or not. */
+export function claimValue(name: string, op: number): string {
+  return `${name} op ${op}`;
 }
 
 /**

@@ -8,7 +8,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Client, connect, type HeldLock, HoldfastError } from "../../clients/typescript/src/index.ts";
 import { monotonicMs } from "../support/monotonic.ts";
 import { Random } from "../support/random.ts";
-import type { ClientLine, ClientOrder, ClientTask, LockSpec, Touch, TouchAnswer } from "./client-log.ts";
+import {
+  type ClientLine,
+  type ClientOrder,
+  type ClientTask,
+  claimValue,
+  type LockSpec,
+  type Touch,
+  type TouchAnswer,
+} from "./client-log.ts";
 
 const LOOK_EVERY_MS = 50;
 
@@ -63,8 +71,8 @@ async function take(client: Client, wish: Wish): Promise<{ op: number; lock: Hel
   const timer = cancelAfterMs === undefined ? undefined : setTimeout(cancel, cancelAfterMs);
   tell(op, { kind: "asks", locks, waitMs: waitMs ?? null });
   try {
-    const { signal } = controller;
-    const lock = await client.acquire(locks, waitMs === undefined ? { signal } : { signal, waitMs });
+    const options = { signal: controller.signal, value: claimValue(task.name, op) };
+    const lock = await client.acquire(locks, waitMs === undefined ? options : { ...options, waitMs });
     tell(op, { kind: "granted", sessionId: client.sessionId ?? "", token: Number(lock.token) });
     held.set(op, lock);
     lock.signal.addEventListener("abort", () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ClaimRecord, Mode, SessionRecord } from "../../server/gen/holdfast/storage/v1/storage.ts";
 import { toolPath } from "../support/etcd.ts";
-import type { ClientLine } from "./client-log.ts";
+import { type ClientLine, claimValue } from "./client-log.ts";
 import { type ClientRun, endOfBelief, type History, readHistory } from "./history.ts";
 import { auditGrants, judgeHistory } from "./judge.ts";
 import { TrueQueues } from "./true-queues.ts";
@@ -53,7 +53,8 @@ class Keys {
   }
 
   claim(id: number, mode: Mode = Mode.EXCLUSIVE, ordinal = 0, lease = 1n): this {
-    const value = ClaimRecord.encode(ClaimRecord.fromPartial({ mode, ordinal })).finish();
+    const record = ClaimRecord.fromPartial({ mode, ordinal, value: Buffer.from(claimValue(`client ${id}`, 1)) });
+    const value = ClaimRecord.encode(record).finish();
     return this.write({ key: keyOf(id), value, lease });
   }
 
@@ -68,19 +69,25 @@ const exclusive = { name: "a", mode: "exclusive", permits: 0, limit: 0 } as cons
 let runs = 0;
 
 /** What a client writes down; op 1 unless a line says otherwise. */
-function clientRun(lines: readonly (Partial<ClientLine> & Pick<ClientLine, "kind" | "atMs">)[]): ClientRun {
-  const logFile = join(folder, `client-${++runs}.jsonl`);
+function clientRun(
+  lines: readonly (Partial<ClientLine> & Pick<ClientLine, "kind" | "atMs">)[],
+  name = "client",
+): ClientRun {
+  const logFile = join(folder, `${++runs}.jsonl`);
   writeFileSync(logFile, lines.map((line) => `${JSON.stringify({ op: 1, ...line })}\n`).join(""));
-  return { name: `client-${runs}`, logFile, isGo: false, keeps: true, killedAtMs: undefined, answers: [] };
+  return { name, logFile, isGo: false, keeps: true, killedAtMs: undefined, answers: [] };
 }
 
-const holds = (token: number, fromMs: number, toMs: number, askedAtMs = fromMs - 1): ClientRun =>
-  clientRun([
-    { kind: "asks", atMs: askedAtMs, locks: [exclusive], waitMs: null },
-    { kind: "granted", atMs: fromMs, sessionId: "s", token },
-    { kind: "releases", atMs: toMs, how: "release" },
-    { kind: "released", atMs: toMs + 5, outcome: "released" },
-  ]);
+const holds = (token: number, fromMs: number, toMs: number, askedAtMs = fromMs - 1, name = "client"): ClientRun =>
+  clientRun(
+    [
+      { kind: "asks", atMs: askedAtMs, locks: [exclusive], waitMs: null },
+      { kind: "granted", atMs: fromMs, sessionId: "s", token },
+      { kind: "releases", atMs: toMs, how: "release" },
+      { kind: "released", atMs: toMs + 5, outcome: "released" },
+    ],
+    name,
+  );
 
 describe("the auditor's own queues", () => {
   it("find nothing wrong with claims that come, are let in and go", () => {
@@ -107,36 +114,66 @@ describe("the auditor's own queues", () => {
 describe("the audit of grants", () => {
   /** Claim 1 from revision 3 to 5, when claim 2 is let in, which came at revision 4. */
   const { queues } = new Keys().session().claim(1).claim(2).end(keyOf(1));
-  const first = 3 * 128;
-  const second = 4 * 128;
   /** Revision n was there from n x 100 ms on. */
   const committedAfterMs = (revision: number): number => revision * 100;
   const audit = (...clients: readonly ClientRun[]) => auditGrants(readHistory(clients), queues, committedAfterMs);
   const found = (...clients: readonly ClientRun[]): string[] => audit(...clients).findings.map(({ what }) => what);
 
+  const first = (fromMs: number, toMs: number) => holds(3 * 128, fromMs, toMs, fromMs - 1, "client 1");
+  const second = (fromMs: number, toMs: number) => holds(4 * 128, fromMs, toMs, fromMs - 1, "client 2");
+  /** One that asks for the lock at 300 ms, waits for so long, and whatever comes then. */
+  const asks = (name: string, waitMs: number | null, ...then: Parameters<typeof clientRun>[0]) =>
+    clientRun([{ kind: "asks", atMs: 300, locks: [exclusive], waitMs }, ...then], name);
+
   it("passes what was told when the claim was entitled", () => {
-    expect(audit(holds(first, 310, 480), holds(second, 510, 600))).toEqual({ audited: 2, early: 0, findings: [] });
+    expect(audit(first(310, 480), second(510, 600))).toEqual({ audited: 2, early: 0, findings: [] });
   });
 
   it("passes a grant that is told when its holder has given up, before etcd knows", () => {
-    expect(audit(holds(first, 310, 400), holds(second, 410, 600))).toEqual({ audited: 2, early: 1, findings: [] });
+    expect(audit(first(310, 400), second(410, 600))).toEqual({ audited: 2, early: 1, findings: [] });
   });
 
   it("finds a grant that was told while another holds", () => {
-    expect(found(holds(first, 310, 480), holds(second, 410, 600))).toEqual(["GRANT-TOO-EARLY"]);
+    expect(found(first(310, 480), second(410, 600))).toEqual(["GRANT-TOO-EARLY"]);
   });
 
   it("finds a grant that was told before the end of a session was committed", () => {
-    const closes = clientRun([
-      { kind: "asks", atMs: 300, locks: [exclusive], waitMs: null },
-      { kind: "granted", atMs: 310, sessionId: "s", token: first },
+    const closes = asks(
+      "client 1",
+      null,
+      { kind: "granted", atMs: 310, sessionId: "s", token: 3 * 128 },
       { kind: "releases", atMs: 400, how: "close" },
-    ]);
-    expect(found(closes, holds(second, 410, 600))).toEqual(["GRANT-TOO-EARLY"]);
+    );
+    expect(found(closes, second(410, 600))).toEqual(["GRANT-TOO-EARLY"]);
   });
 
-  it("finds a grant of a claim that never was", () => {
-    expect(found(holds(first + 1, 310, 480))).toEqual(["GRANT-OF-NOTHING"]);
+  it("passes a grant that is told when who stood before it was told of none and has given up", () => {
+    expect(found(asks("client 1", null, { kind: "cancels", atMs: 400 }), second(410, 600))).toEqual([]);
+    expect(found(asks("client 1", 100), second(410, 600))).toEqual([]);
+  });
+
+  it("finds a grant that was told before who stood before it gave up, or when only somebody else has", () => {
+    const another = asks("client 3", null, { kind: "cancels", atMs: 400 });
+    expect(found(asks("client 1", null), another, second(410, 600))).toEqual(["GRANT-TOO-EARLY"]);
+    expect(found(asks("client 1", null, { kind: "cancels", atMs: 420 }), second(410, 600))).toEqual([
+      "GRANT-TOO-EARLY",
+    ]);
+    expect(found(asks("client 1", 120), second(410, 600))).toEqual(["GRANT-TOO-EARLY"]);
+  });
+
+  it("finds a grant that was told while a claim stands before it that its client left in another session", () => {
+    const elsewhere = asks(
+      "client 1",
+      null,
+      { kind: "granted", atMs: 310, sessionId: "other", token: 9 * 128 },
+      { kind: "releases", atMs: 400, how: "release" },
+    );
+    expect(found(elsewhere, second(410, 600))).toEqual(["GRANT-OF-NOTHING", "GRANT-TOO-EARLY"]);
+  });
+
+  it("finds a grant of a claim that never was, or that is another's", () => {
+    expect(found(holds(3 * 128 + 1, 310, 480))).toEqual(["GRANT-OF-NOTHING"]);
+    expect(found(holds(3 * 128, 310, 480, 300, "client 2"))).toEqual(["GRANT-OF-ANOTHER"]);
   });
 });
 

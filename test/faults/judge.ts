@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { isCompatible } from "../simulation/reference.ts";
+import { claimValue } from "./client-log.ts";
 import type { ClaimStory, History } from "./history.ts";
 import { endOfBelief, NEVER } from "./history.ts";
 import type { ClaimLife, Finding, TrueQueues } from "./true-queues.ts";
@@ -74,10 +75,7 @@ export function auditGrants(
   committedAfterMs: (revision: number) => number,
 ): { readonly audited: number; readonly early: number; readonly findings: readonly Finding[] } {
   const findings: Finding[] = [];
-  const storyOf = new Map<string, ClaimStory>();
-  for (const story of claims)
-    if (story.granted !== undefined) storyOf.set(`${story.granted.sessionId} ${story.granted.token}`, story);
-  const quitters = claims.filter((story) => story.granted === undefined);
+  const storyOf = new Map(claims.map((story) => [claimValue(story.run.name, story.op), story]));
   let audited = 0;
   let early = 0;
   for (const story of claims) {
@@ -93,19 +91,20 @@ export function auditGrants(
     }
     if (life.claim.sessionId !== sessionId)
       found("GRANT-OF-ANOTHER", `the claim is of session ${life.claim.sessionId}`);
+    if (life.claim.value !== claimValue(story.run.name, story.op))
+      found("GRANT-OF-ANOTHER", `the claim is that of ${life.claim.value}`);
     if (!sameLocks(story, life)) found("GRANT-OF-ANOTHER", "the claim is on other locks");
     if (life.heldFrom !== undefined && committedAfterMs(life.heldFrom) <= atMs) continue;
     early++;
     const isOver = (other: ClaimLife): boolean =>
       (other.endedAt !== undefined && committedAfterMs(other.endedAt) <= atMs) || wasGivenUp(other);
     const wasGivenUp = ({ claim, token: otherToken }: ClaimLife): boolean => {
-      const other = storyOf.get(`${claim.sessionId} ${otherToken}`);
-      if (other !== undefined) return other.releases?.how === "release" && other.releases.atMs <= atMs;
-      // What its client was never granted has no token in the log: so any on that lock that was given up may be it.
-      return quitters.some(
-        (each) =>
-          gaveUpAtMs(each) <= atMs && each.locks.some(({ name }) => claim.locks.some((spec) => spec.name === name)),
-      );
+      const other = storyOf.get(claim.value);
+      if (other === undefined) return false;
+      if (other.granted === undefined) return gaveUpAtMs(other) <= atMs;
+      // Asked for again in another session, it is granted there: the one that was left behind ends with its session.
+      const isIt = other.granted.sessionId === claim.sessionId && other.granted.token === otherToken;
+      return isIt && other.releases?.how === "release" && other.releases.atMs <= atMs;
     };
     for (const spec of story.locks) {
       const before = queues.lives.get(spec.name)!.filter((each) => each.token < token && !isOver(each));
@@ -117,12 +116,9 @@ export function auditGrants(
   return { audited, early, findings };
 }
 
-/** When a client stopped waiting, at the earliest. */
-function gaveUpAtMs({ askedAtMs, waitMs, cancelledAtMs, refused }: ClaimStory): number {
-  if (cancelledAtMs !== undefined) return cancelledAtMs;
-  if (waitMs !== null) return askedAtMs + waitMs;
-  // It writes down what it was told a moment later.
-  return refused === undefined ? NEVER : refused.atMs - 100;
+/** When a client stopped waiting, at the earliest; what it waits for without end it may only cancel. */
+function gaveUpAtMs({ askedAtMs, waitMs, cancelledAtMs }: ClaimStory): number {
+  return cancelledAtMs ?? (waitMs === null ? NEVER : askedAtMs + waitMs);
 }
 
 function sameLocks({ locks }: ClaimStory, { claim }: ClaimLife): boolean {

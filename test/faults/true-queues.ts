@@ -14,9 +14,13 @@ export interface Finding {
   readonly detail: string;
 }
 
+interface QueuedClaim extends TrueClaim {
+  readonly value: string;
+}
+
 /** A claim as its keys told it, and when it began, was let in, and ended: revisions. */
 export interface ClaimLife {
-  readonly claim: TrueClaim;
+  readonly claim: QueuedClaim;
   readonly token: number;
   heldFrom: number | undefined;
   endedAt: number | undefined;
@@ -28,6 +32,7 @@ interface ClaimKey {
   readonly ordinal: number;
   readonly lockNames: readonly string[];
   readonly spec: LockSpec;
+  readonly value: string;
 }
 
 interface SessionKey {
@@ -95,7 +100,7 @@ export class TrueQueues {
       this.claims.delete(key);
       return;
     }
-    const { ordinal, lockNames, mode, permits, limit } = ClaimRecord.decode(put.value);
+    const { ordinal, lockNames, mode, permits, limit, value } = ClaimRecord.decode(put.value);
     const name = key.slice("claim/".length, key.indexOf("//"));
     if (before !== undefined && before.ordinal !== ordinal) this.found("ORDINAL", `${key} got another ordinal`);
     this.claims.set(key, {
@@ -104,6 +109,7 @@ export class TrueQueues {
       ordinal,
       lockNames: lockNames.length === 0 ? [name] : lockNames,
       spec: { name, mode: MODES.get(mode)!, permits, limit },
+      value: Buffer.from(value).toString(),
     });
   }
 
@@ -138,7 +144,7 @@ export class TrueQueues {
     this.checkHolders();
   }
 
-  private liveClaims(): TrueClaim[] {
+  private liveClaims(): QueuedClaim[] {
     const keysOf = new Map<string, [string, ClaimKey][]>();
     for (const [key, claim] of this.claims) {
       const id = key.slice(key.indexOf("//") + 2);
@@ -147,19 +153,19 @@ export class TrueQueues {
       if (keys === undefined) keysOf.set(id, [[key, claim]]);
       else keys.push([key, claim]);
     }
-    const claims: TrueClaim[] = [];
+    const claims: QueuedClaim[] = [];
     for (const [id, keys] of keysOf) {
-      const [key, { createRevision, ordinal, lockNames }] = keys[0]!;
+      const [key, { createRevision, ordinal, lockNames, value }] = keys[0]!;
       if (keys.length !== lockNames.length) continue;
       const token = BigInt(createRevision) * 128n + BigInt(ordinal);
       const locks = keys.map(([, { spec }]) => spec);
       const sessionId = sessionOf(key);
-      claims.push({ id, sessionId, claimId: 0n, createRevision, ordinal, token, reentryId: "", locks });
+      claims.push({ id, sessionId, claimId: 0n, createRevision, ordinal, token, reentryId: "", locks, value });
     }
     return claims.sort((a, b) => a.createRevision - b.createRevision || a.ordinal - b.ordinal);
   }
 
-  private begin(claim: TrueClaim): ClaimLife {
+  private begin(claim: QueuedClaim): ClaimLife {
     this.counts.claims++;
     const life: ClaimLife = { claim, token: Number(claim.token), heldFrom: undefined, endedAt: undefined };
     this.living.set(placeOf(claim), life);

@@ -23,6 +23,7 @@ const lookEvery = 50 * time.Millisecond
 
 // task is ClientTask of test/faults/client-log.ts.
 type task struct {
+	Name      string   `json:"name"`
 	Addresses []string `json:"addresses"`
 	Options   struct {
 		TTLMs        int64  `json:"ttlMs"`
@@ -217,7 +218,7 @@ func (p *program) take(client *holdfast.Client, w wish) (int, *holdfast.Lock) {
 		})
 		defer timer.Stop()
 	}
-	options := []holdfast.LockOption{}
+	options := []holdfast.LockOption{holdfast.Value(fmt.Appendf(nil, "%s op %d", p.task.Name, op))}
 	waitMs := any(nil)
 	if w.wait >= 0 {
 		options = append(options, holdfast.Wait(w.wait))
