@@ -87,6 +87,7 @@ class Run {
       ...engine.counts(),
       lagMs: engine.lagMs,
       serving: this.health(engine).serving,
+      timers: this.clock.pendingCount,
       recentAcquireTime: engine.recentAcquireTime(),
     }));
     const traces = this.startTraces({ version, serverId });

@@ -58,6 +58,13 @@ export class FleetServer {
     });
   }
 
+  /** How many calls are pending on its clock. */
+  async timers(): Promise<number> {
+    const response = await fetch(`http://${this.machine.address}:${HTTP_PORT}/metrics`);
+    const [, timers] = /^holdfast_timers (\d+)$/m.exec(await response.text()) ?? [];
+    return Number(timers);
+  }
+
   start(): void {
     this.isWanted = true;
     if (this.isRunning) return;

@@ -153,6 +153,12 @@ export const metricList = [
     labels: { of: "service, server" },
   },
   {
+    name: "timers",
+    kind: "gauge",
+    text: "Calls pending on the server's clock: a few of its own, and some for each of its sessions and timed waits",
+    labels: {},
+  },
+  {
     name: "event_loop_delay_seconds",
     kind: "gauge",
     unit: "s",

@@ -21,6 +21,8 @@ export interface Readings {
   readonly revision: number;
   readonly lagMs: number;
   readonly serving: boolean;
+  /** Calls pending on the server's clock. */
+  readonly timers: number;
   /** How long the claims granted in the last minute took. */
   readonly recentAcquireTime: Distribution;
 }
@@ -226,14 +228,15 @@ function observeReadings(instruments: Instruments, readings: () => Readings): vo
     instruments.gauge("claims"),
     instruments.gauge("sessions"),
   ];
-  const [serving, revision, lag] = [
+  const [serving, timers, revision, lag] = [
     instruments.gauge("serving"),
+    instruments.gauge("timers"),
     instruments.gauge("table_revision"),
     instruments.gauge("table_lag_seconds"),
   ];
   const recent = instruments.gauge("acquire_recent_seconds");
   const average = instruments.gauge("acquire_recent_average_seconds");
-  instruments.observe([locks, claims, sessions, serving, revision, lag, recent, average], (result) => {
+  instruments.observe([locks, claims, sessions, serving, timers, revision, lag, recent, average], (result) => {
     const now = readings();
     result.observe(locks, now.locks);
     result.observe(claims, now.held, { state: "held" });
@@ -241,6 +244,7 @@ function observeReadings(instruments: Instruments, readings: () => Readings): vo
     result.observe(sessions, now.sessions, { of: "service" });
     result.observe(sessions, now.ownSessions, { of: "server" });
     result.observe(serving, Number(now.serving));
+    result.observe(timers, now.timers);
     result.observe(revision, now.revision);
     result.observe(lag, now.lagMs / 1_000);
     const { recentAcquireTime: times } = now;

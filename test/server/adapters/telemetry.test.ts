@@ -85,7 +85,17 @@ describe("the log", () => {
 
 describe("the metrics", () => {
   const readings: Readings = {
-    ...{ locks: 2, held: 3, waiting: 4, sessions: 6, ownSessions: 5, revision: 77, lagMs: 1_500, serving: true },
+    ...{
+      locks: 2,
+      held: 3,
+      waiting: 4,
+      sessions: 6,
+      ownSessions: 5,
+      revision: 77,
+      lagMs: 1_500,
+      serving: true,
+      timers: 9,
+    },
     recentAcquireTime: distributionOf([1, 2, 3, 100]),
   };
 
@@ -150,6 +160,7 @@ describe("the metrics", () => {
           "holdfast_table_revision 77",
           "holdfast_table_lag_seconds 1.5",
           "holdfast_serving 1",
+          "holdfast_timers 9",
           "holdfast_acquire_recent_average_seconds 0.0265",
           'holdfast_acquire_recent_seconds{quantile="1"} 0.1',
           'holdfast_sessions_opened_total{resumed="false"} 1',
