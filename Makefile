@@ -61,9 +61,9 @@ soak: $(installed) ## Load several servers at full speed for an hour; ARGS="--mi
 mass-death: $(installed) ## Have 5,000 sessions die at once, as root on Linux (5 minutes), and judge how the others fare; ARGS="..."
 	@exec node test/mass-death/main.ts $(ARGS)
 
-.PHONY: fail-over
-fail-over: $(installed) ## See members of etcd fail, on a machine that does nothing else, and judge how soon another is used (a minute)
-	@CALM=1 vitest run test/contract/etcd-failover.test.ts test/contract/etcd-trouble.test.ts
+.PHONY: calm
+calm: $(installed) $(console) ## Hold what tests time to what is promised, on a machine that does nothing else (10 minutes)
+	@CALM=1 vitest run --no-file-parallelism $$(grep -rl support/calm test --include=*.test.ts)
 
 .PHONY: teeth
 teeth: $(installed) ## Break the service in each known way and see the tests notice (half an hour); ARGS="SEEDS NAME" (test/simulation/teeth.ts)

@@ -7,15 +7,15 @@ export interface Leftovers {
 /** By it a server notices that etcd was restored from a backup: it is there for as long as the data. */
 const STAYS = "holdfast/store";
 
-/** The longest that a lease outlives its session: 1.02 x TTL + 2 s, rounded up, for which etcd takes half a second more. */
-const PATIENCE_MS = 6_000;
+/** The longest that a lease outlives its session: for 1.02 x TTL + 2 s, rounded up, etcd takes half a second more. */
+const longestMs = (ttlMs: number) => 1.02 * ttlMs + 3_500;
 
 /**
  * Counts what is left of ours in an etcd that nobody else uses, by etcd's own HTTP gateway and none of our code. Asks
  * again for a few seconds: leases are revoked in the background, and at the latest expire.
  */
-export async function countLeftovers(etcd: string): Promise<Leftovers> {
-  for (const untilMs = performance.now() + PATIENCE_MS; ; ) {
+export async function countLeftovers(etcd: string, ttlMs: number): Promise<Leftovers> {
+  for (const untilMs = performance.now() + longestMs(ttlMs); ; ) {
     const all = { key: base64("\0"), range_end: base64("\0"), keys_only: true };
     const { kvs = [] } = await ask(etcd, "kv/range", all);
     const keys = kvs.filter(({ key }) => Buffer.from(key, "base64").toString() !== STAYS);

@@ -123,7 +123,7 @@ func TestLoadTenThousandLocksAndUnlocksLeaveNothing(t *testing.T) {
 // process cannot report anything while it stands still: what counts is that it has not believed to hold a lock at any
 // moment after the next holder was granted it, and that the first thing it sees is the loss.
 func TestLoadAStoppedProcessNeverBelievesToHoldWhatTheNextHolderWasGranted(t *testing.T) {
-	to := task{Address: shared.Addresses()[0], TTL: 4 * time.Second}
+	to := task{Address: shared.Addresses()[0], TTL: 8 * time.Second}
 	for i := range 20 {
 		to.Locks = append(to.Locks, fmt.Sprintf("stopped/%d", i))
 	}

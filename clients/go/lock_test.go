@@ -65,7 +65,7 @@ func TestAWaitThatIsOverTimesOutWithTheHolders(t *testing.T) {
 	if err := client.Ready(patient(t)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := client.Lock(patient(t), "timeout", holdfast.Wait(50*time.Millisecond))
+	_, err := client.Lock(patient(t), "timeout", holdfast.Wait(3*time.Second))
 	var failed *holdfast.Error
 	if !errors.Is(err, holdfast.ErrTimeout) || !errors.As(err, &failed) || len(failed.Holders) != 1 {
 		t.Errorf("it said %v", err)

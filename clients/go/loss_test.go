@@ -30,18 +30,20 @@ func relayed(t *testing.T) *service.Relay {
 }
 
 // Twenty sessions whose heartbeats reach nobody, with the connections open; somebody else waits for each lock.
-func TestLossesAreReportedBeforeTheNextHoldersAreGranted(t *testing.T) {
+func TestNobodyBelievesToHoldWhatTheNextWasGranted(t *testing.T) {
 	const sessions = 20
 	relay := relayed(t)
 	next := dial(t)
-	var lost, granted [sessions]int64
+	var helds [sessions]*holdfast.Lock
+	var until, told, granted [sessions]int64
 	var waiting, done sync.WaitGroup
 	waiting.Add(sessions)
 	for i := range sessions {
 		name := fmt.Sprintf("blackhole/%d", i)
-		client := dialTo(t, []string{relay.Address}, holdfast.WithTTL(2*time.Second), holdfast.WithCloseTimeout(0))
+		client := dialTo(t, []string{relay.Address}, holdfast.WithTTL(6*time.Second), holdfast.WithCloseTimeout(0))
 		done.Go(func() {
 			held := lock(t, client, name)
+			helds[i] = held
 			done.Go(func() {
 				isWaiting := sync.OnceFunc(waiting.Done)
 				after, err := next.Lock(patient(t), name, holdfast.OnWaiting(func(holdfast.Place) { isWaiting() }))
@@ -54,21 +56,32 @@ func TestLossesAreReportedBeforeTheNextHoldersAreGranted(t *testing.T) {
 				after.Unlock(patient(t))
 			})
 			<-held.Context().Done()
-			lost[i] = monotonic()
+			told[i] = monotonic()
 			expectLoss(t, held, holdfast.ErrSessionExpired)
 		})
 	}
 	waiting.Wait()
 	relay.BlackHole()
-	done.Wait()
-	closest := time.Duration(1 << 62)
-	for i := range sessions {
-		if lost[i] >= granted[i] {
-			t.Errorf("lock %d: granted to the next at %d, lost at %d", i, granted[i], lost[i])
-		}
-		closest = min(closest, time.Duration(granted[i]-lost[i]))
+	for i, held := range helds {
+		until[i] = monotonic()
+		until[i] += int64(held.Remaining())
 	}
-	t.Logf("the closest that a loss and the next grant came was %v", closest.Round(time.Millisecond))
+	done.Wait()
+	closest, toldInTime := time.Duration(1<<62), 0
+	for i := range sessions {
+		if until[i] >= granted[i] {
+			t.Errorf("lock %d: believed until %d, granted to the next at %d", i, until[i], granted[i])
+		}
+		closest = min(closest, time.Duration(granted[i]-until[i]))
+		if told[i] < granted[i] {
+			toldInTime++
+		}
+	}
+	// A busy machine keeps goroutines waiting, and so tells late, but not each time.
+	if toldInTime == 0 {
+		t.Error("no loss was told before the next grant")
+	}
+	t.Logf("the closest that an end and the next grant came was %v, %d of %d told before", closest.Round(time.Millisecond), toldInTime, sessions)
 }
 
 func expectLoss(t *testing.T, held *holdfast.Lock, reason error) {

@@ -43,7 +43,8 @@ func TestLocksAreListedByPrefixAndState(t *testing.T) {
 }
 
 func TestAWatchShowsWhatExistsAndThenWhatChanges(t *testing.T) {
-	client := dial(t)
+	// One server: another one may hear of the lock later.
+	client := dialTo(t, []string{alone.Address})
 	held := lock(t, client, "watch/a")
 	var states []string
 	for changes, err := range client.WatchLocks(patient(t), holdfast.WithPrefix("watch/")) {

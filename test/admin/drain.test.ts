@@ -23,8 +23,8 @@ describe("a server that is told to drain", () => {
     const [session] = (await one.listSessions()).sessions;
     const isFirst = (await one.getStatus()).serverId === session?.serverId;
     const [leaving, admin, other] = isFirst ? [first, one, two] : [second, two, one];
-    const { serverId, servers } = await admin.getStatus();
-    expect(servers).toHaveLength(2);
+    await eventually(async () => (await admin.getStatus()).servers.length, 2);
+    const { serverId } = await admin.getStatus();
     const leaveWithin = { seconds: 30n, nanos: 0 };
     expect(await admin.drainServer({ serverId, leaveWithin })).toEqual({ sessionCount: 1 });
     // The client was told where to go, and its server has gone before the time was up.

@@ -122,9 +122,9 @@ describe.concurrent.each(tested)(
       const granted: bigint[] = [];
       for (let round = 0; round < TIMES / 5; round++) {
         const pairs = holders.map((holder, i) => new Pair(holder, waiter, name("block", round, i)));
-        await Promise.all(pairs.map((pair) => pair.begin(2_000)));
+        await Promise.all(pairs.map((pair) => pair.begin(5_000)));
         const startNs = process.hrtime.bigint();
-        const blocks = pairs.map((pair) => ok(pair.holder.send("block", { as: pair.name, forMs: 4_000 })));
+        const blocks = pairs.map((pair) => ok(pair.holder.send("block", { as: pair.name, forMs: 9_000 })));
         for (const block of blocks) {
           const { lastHeldNs } = await block;
           // Where nothing could be asked meanwhile, it believed nothing.
@@ -141,7 +141,7 @@ describe.concurrent.each(tested)(
       const [holder, waiter] = (await drivers(2)) as [Driver, Driver];
       for (let round = 0; round < TIMES / 10; round++) {
         const pairs = Array.from({ length: 10 }, (_, i) => new Pair(holder, waiter, name("stop", round, i)));
-        await Promise.all(pairs.map((pair) => pair.begin(2_000)));
+        await Promise.all(pairs.map((pair) => pair.begin(5_000)));
         holder.pause();
         await Promise.all(pairs.map((pair) => pair.grantedNs()));
         // Asked before it can have heard anything of the servers.

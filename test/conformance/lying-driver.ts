@@ -11,7 +11,7 @@ export const lies: Readonly<Record<string, (line: string) => string>> = {
   "forgets who held before": (line) => line.replace(/"previous":\{[^}]*\},?/, ""),
   "takes a timeout for a taken lock": (line) => line.replace('"reason":"timeout"', '"reason":"busy"'),
   "believes for too long": (line) =>
-    line.replace(/"held":true,"remainingMs":(\d+)/, (_, ms) => `"held":true,"remainingMs":${Number(ms) + 1000}`),
+    line.replace(/"held":true,"remainingMs":(\d+)/, (_, ms) => `"held":true,"remainingMs":${Number(ms) + 60_000}`),
   "believes that a lost lock is held": (line) =>
     line.replace('"held":false,"remainingMs":0', '"held":true,"remainingMs":9'),
   "says nothing of its place": (line) => (line.includes('"event":"waiting"') ? "" : line),

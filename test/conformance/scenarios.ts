@@ -133,7 +133,7 @@ const taking: readonly Scenario[] = [
       [
         "B",
         "acquire",
-        { locks: "a", waitMs: 1_000 },
+        { locks: "a", waitMs: 3_000 },
         { error: "timeout", lock: "a", holderCount: 1, holders: [{ token: "$t" }] },
       ],
       ["A", "getLock", { name: "a" }, { state: "held", waiterCount: 0 }],
@@ -153,7 +153,7 @@ const taking: readonly Scenario[] = [
     steps: [
       ["A", "acquire", { locks: "a" }],
       ["C", "session"],
-      ["B", "acquire", { locks: "a", waitMs: 5_000 }, { waits: "b", position: 1 }],
+      ["B", "acquire", { locks: "a", waitMs: 10_000 }, { waits: "b", position: 1 }],
       ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
       ["b", "answers", {}, "timeout"],
       ["c", "waiting", {}, { position: 1 }],
@@ -338,7 +338,7 @@ const cancelling: readonly Scenario[] = [
     steps: [
       ["A", "acquire", { locks: read("a") }],
       ["C", "session"],
-      ["B", "acquire", { locks: "a", waitMs: 5_000 }, { waits: "b" }],
+      ["B", "acquire", { locks: "a", waitMs: 10_000 }, { waits: "b" }],
       ["C", "acquire", { locks: read("a") }, { waits: "c" }],
       ["b", "answers", {}, "timeout"],
       ["c", "answers"],
@@ -364,7 +364,7 @@ const cancelling: readonly Scenario[] = [
       ["a", "cancel"],
       ["a", "answers", {}, "aborted"],
       ["net", "mend", { of: "A" }],
-      ["A", "acquire", { as: "then", locks: "a", waitMs: 10_000 }],
+      ["A", "acquire", { as: "then", locks: "a", waitMs: 60_000 }],
     ],
   },
   {
@@ -1007,7 +1007,7 @@ const losing: readonly Scenario[] = [
   {
     title: "all locks of a session are lost together",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A", "acquire", { as: "x", locks: "a" }],
       ["A", "acquire", { as: "y", locks: [read("b"), "c"] }],
       ["A", "acquire", { as: "z", locks: permits("s", 1, 2) }],
@@ -1021,7 +1021,7 @@ const losing: readonly Scenario[] = [
   {
     title: "a client that lost its session goes on in a fresh one",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A", "session", {}, { session: "$old" }],
       ["A", "acquire", { as: "old", locks: "a" }, { token: "$t" }],
       ["net", "blackHole", { of: "A" }],
@@ -1037,7 +1037,7 @@ const losing: readonly Scenario[] = [
   {
     title: "a lost lock stays lost when the network comes back",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A", "acquire", { locks: "a" }],
       ["net", "cut", { of: "A" }],
       ["A", "untilLost"],
@@ -1050,7 +1050,7 @@ const losing: readonly Scenario[] = [
   {
     title: "the value of a lost lock cannot be replaced",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A", "acquire", { locks: "a" }],
       ["net", "cut", { of: "A" }],
       ["A", "untilLost"],
@@ -1060,11 +1060,11 @@ const losing: readonly Scenario[] = [
   {
     title: "heartbeats keep a lock for longer than its TTL, and a place in the queue too",
     steps: [
-      ["A", "connect", { ttlMs: 3_000 }],
-      ["B", "connect", { ttlMs: 3_000 }],
+      ["A", "connect", { ttlMs: 6_000 }],
+      ["B", "connect", { ttlMs: 6_000 }],
       ["A", "acquire", { locks: "a" }, { token: "$t" }],
       ["B", "acquire", { locks: "a" }, { waits: "b" }],
-      ["C", "acquire", { locks: "a", waitMs: 5_000 }, "timeout"],
+      ["C", "acquire", { locks: "a", waitMs: 8_000 }, "timeout"],
       ["A", "state", {}, { held: true, remainingMs: ">0" }],
       ["A", "release", {}, { was: "released" }],
       ["b", "answers", {}, { token: ">$t" }],
@@ -1073,9 +1073,9 @@ const losing: readonly Scenario[] = [
   {
     title: "with transport liveness a lock outlives its TTL without a heartbeat of the program",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, liveness: "transport" }],
+      ["A", "connect", { ttlMs: 6_000, liveness: "transport" }],
       ["A", "acquire", { locks: "a" }],
-      ["B", "acquire", { locks: "a", waitMs: 4_000 }, "timeout"],
+      ["B", "acquire", { locks: "a", waitMs: 8_000 }, "timeout"],
       ["A", "state", {}, { held: true }],
       ["A", "release", {}, { was: "released" }],
     ],
@@ -1106,7 +1106,7 @@ const losing: readonly Scenario[] = [
   {
     title: "a scope whose lock was lost ends with the loss",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A/1", "enter", { locks: "a" }],
       ["net", "cut", { of: "A" }],
       ["A", "untilLost", { as: "A/1" }],
@@ -1116,7 +1116,7 @@ const losing: readonly Scenario[] = [
   {
     title: "a scope whose lock was lost ends with the loss, also when its body throws",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A/1", "enter", { locks: "a" }],
       ["net", "cut", { of: "A" }],
       ["A", "untilLost", { as: "A/1" }],
@@ -1126,7 +1126,7 @@ const losing: readonly Scenario[] = [
   {
     title: "a scope inside one whose lock was lost takes the lock anew",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A/1", "enter", { as: "outer", locks: "a" }, { token: "$t" }],
       ["net", "cut", { of: "A" }],
       ["A", "untilLost", { as: "outer" }],
@@ -1140,7 +1140,7 @@ const losing: readonly Scenario[] = [
     title: "who waits when the session is lost queues again, at the end",
     steps: [
       ["A", "acquire", { locks: "a" }],
-      ["B", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["B", "connect", { ttlMs: 6_000, via: "relay" }],
       ["B", "acquire", { as: "sign", locks: "b" }],
       ["B", "acquire", { as: "wanted", locks: "a" }, { waits: "b", position: 1 }],
       ["C", "acquire", { locks: "a" }, { waits: "c", position: 2 }],
@@ -1162,8 +1162,8 @@ const losing: readonly Scenario[] = [
       "a timed wait is over in time although the session was lost meanwhile, and says that nobody could be reached",
     steps: [
       ["A", "acquire", { locks: "a" }],
-      ["B", "connect", { ttlMs: 3_000, via: "relay" }],
-      ["B", "acquire", { locks: "a", waitMs: 5_000 }, { waits: "b" }],
+      ["B", "connect", { ttlMs: 6_000, via: "relay" }],
+      ["B", "acquire", { locks: "a", waitMs: 9_000 }, { waits: "b" }],
       ["net", "cut", { of: "B" }],
       ["b", "answers", {}, "unreachable"],
     ],
@@ -1214,7 +1214,7 @@ const losing: readonly Scenario[] = [
   {
     title: "a client closed while it cannot reach a server is done soon, and its locks go at the TTL",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, closeTimeoutMs: 200, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, closeTimeoutMs: 200, via: "relay" }],
       ["A", "acquire", { locks: "a" }],
       ["B", "acquire", { locks: "a" }, { waits: "b" }],
       ["net", "blackHole", { of: "A" }],
@@ -1435,6 +1435,7 @@ const resuming: readonly Scenario[] = [
     servers: 2,
     flags: [],
     steps: [
+      ["server", "logs", { at: 1, text: "server\\.registered" }],
       ["A", "connect", { ttlMs: 15_000, at: [0] }],
       ["A", "session", {}, { session: "$s" }],
       ["A", "acquire", { locks: "a" }, { token: "$t" }],
@@ -2038,7 +2039,7 @@ const elections: readonly Scenario[] = [
   {
     title: "a leader whose session was lost does not lead, and the next one does",
     steps: [
-      ["A", "connect", { ttlMs: 3_000, via: "relay" }],
+      ["A", "connect", { ttlMs: 6_000, via: "relay" }],
       ["A", "campaign", { election: "e", value: "a" }, { token: "$t" }],
       ["A", "untilLost", {}, { later: "lost" }],
       ["B", "campaign", { election: "e", value: "b" }, { waits: "b" }],

@@ -1,8 +1,9 @@
 import axe from "axe-core";
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { printable } from "../../clients/cli/text.ts";
 import { type Client, connect } from "../../clients/typescript/src/index.ts";
+import { within } from "../support/calm.ts";
 import { eventually } from "../support/eventually.ts";
 import { outerAddress } from "../support/outer-address.ts";
 import { startRelay } from "../support/relay.ts";
@@ -90,11 +91,14 @@ async function show({ page, show }: ConsolePage, view: (typeof views)[number]): 
   await page.locator(view.ready).first().waitFor();
 }
 
+/** Resolves when it listens to keys, which it does a moment after it is there. */
+const hears = (page: Page) => page.locator('.shell[data-connection="live"]').waitFor();
+
 describe("the console in a browser", () => {
   it("finds a lock among 5,000 and shows its queue move", async () => {
     await using console = await open();
     const { page } = console;
-    await page.locator(".hero").waitFor();
+    await hears(page);
     await page.keyboard.press("/");
     await page.waitForFunction(() => document.activeElement?.matches("input.search"));
     await eventually(async () => /5,0\d\d locks/.test((await page.locator(".grid-summary").textContent()) ?? ""), true);
@@ -274,16 +278,15 @@ describe("the console in a browser", () => {
     });
     expect(seen.mostRows).toBeLessThan(80);
     expect(seen.empty).toBe(0);
-    // 100 ms on a machine with nothing else to do: generous for one that has.
-    expect(seen.longestMs).toBeLessThan(400);
-    expect(seen.meanMs).toBeLessThan(100);
+    expect(seen.longestMs).toBeLessThan(within(100, 5_000));
+    expect(seen.meanMs).toBeLessThan(within(50, 1_000));
     expect(console.complaints).toEqual([]);
   });
 
   it("is a page for the keyboard", async () => {
     await using console = await open();
     const { page } = console;
-    await page.locator(".hero").waitFor();
+    await hears(page);
     await page.keyboard.press("?");
     await page.locator("dialog[open]", { hasText: "Keys" }).waitFor();
     await page.keyboard.press("Escape");
@@ -333,8 +336,11 @@ describe("the console in a browser", () => {
     const filter = () => page.locator(".view").evaluate((view) => getComputedStyle(view).filter);
     await eventually(filter, "grayscale(1)");
     await page.screenshot({ path: `${PICTURES}/light-disconnected.png` });
-    relay.mend();
+    // While it is cut off, or it may come back by itself before the button is pressed.
+    const tried = page.waitForRequest(/\/api\/live/);
     await page.getByRole("button", { name: "Try now" }).click();
+    await tried;
+    relay.mend();
     await state("live");
     await page.locator(".banner").waitFor({ state: "detached" });
     const refused = console.complaints.filter(
@@ -350,6 +356,7 @@ describe("the console in a browser", () => {
     { name: "phone-dark", look: { scheme: "dark", width: 360, height: 740 } },
   ] as const)(
     "shows every view on a $name screen, none wider than it, readable for everybody",
+    { timeout: 240_000 },
     async ({ name, look }) => {
       await using console = await open(look);
       const { page } = console;

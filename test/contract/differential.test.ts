@@ -11,6 +11,7 @@ import {
   claim,
   commit,
   grantLease,
+  patient,
   put,
   readAll,
   readRevision,
@@ -40,6 +41,7 @@ describe("the two stores", () => {
       await using real = await openEtcdStore({
         endpoints: [etcd.endpoint],
         prefix: `/differential-${seed}/`,
+        ...patient,
         onFault: (fault) => {
           throw fault;
         },

@@ -30,7 +30,7 @@ export function leaseContract(open: OpenBench): void {
 
   it("deletes all keys of a lease that expires, in one revision", async () => {
     const feed = await given.follow();
-    const lease = await given.lease(2);
+    const lease = await given.lease(5);
     const keys = [claimKey("a", SESSION, 1n), claimKey("b", SESSION, 2n), sessionKey(SESSION)];
     const revision = await applied(
       given.store,
@@ -39,15 +39,15 @@ export function leaseContract(open: OpenBench): void {
       operation([], put(keys[0]!, claim("a"), lease)),
     );
     await feed.until(() => feed.revision >= revision);
-    given.bench.passTime(2_000);
+    given.bench.passTime(5_000);
     await feed.until(() => feed.revisions.length > 1);
     expect(feed.revisions[1]!.changes).toEqual(keys.map((key) => ({ kind: "delete", key })));
   });
 
   it("keeps a lease that is renewed, and its keys", async () => {
     const feed = await given.follow();
-    const kept = await given.lease(3);
-    const left = await given.lease(3);
+    const kept = await given.lease(10);
+    const left = await given.lease(10);
     const key = sessionKey("kept");
     await applied(
       given.store,

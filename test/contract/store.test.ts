@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from "vitest";
 import { type EtcdStore, openEtcdStore } from "../../server/adapters/etcd/index.ts";
 import { MemoryEtcd } from "../../server/adapters/memory/memory-etcd.ts";
 import { startEtcd, type TestEtcd } from "../support/etcd.ts";
+import { patient } from "../support/store-calls.ts";
 import { TurnedClock } from "../support/turned-clock.ts";
 import { commitContract } from "./commit-contract.ts";
 import { feedContract } from "./feed-contract.ts";
@@ -45,7 +46,7 @@ describe("the etcd store", () => {
         const onFault = (fault: Error) => {
           throw fault;
         };
-        const store = await openEtcdStore({ endpoints: [etcd.endpoint], prefix, onFault });
+        const store = await openEtcdStore({ endpoints: [etcd.endpoint], prefix, onFault, ...patient });
         stores.push(store);
         return store;
       },

@@ -142,8 +142,12 @@ describe("holdfast watch", () => {
     const pipeline = `"$0" clients/cli/main.ts watch watch/3 --server ${server.grpc} | head -n 1`;
     await using program = new Program("bash", ["-o", "pipefail", "-c", pipeline, process.execPath]);
     await program.saw(/watch\/3/);
-    // Written to nobody.
-    await (await client.acquire("watch/3/x")).release();
+    // Written to nobody, as soon as the reader has gone.
+    let isOver = false;
+    void program.ended.then(() => {
+      isOver = true;
+    });
+    while (!isOver) await (await client.acquire("watch/3/x")).release();
     expect(await program.ended).toEqual({ code: 0, signal: null });
     expect(program.stderr).toBe("");
   });

@@ -21,10 +21,11 @@ describe("make demo", () => {
       /^left in etcd +0 keys, 0 leases$/m,
     ])
       expect(demo.stdout).toMatch(line);
-    // A busy machine may let the server stand still for a moment, which it says; and nothing else.
-    expect(demo.stderr.split("\n").filter((line) => line !== "" && !/"event":"engine.paused"/.test(line))).toEqual([]);
+    // A busy machine may let server or etcd stand still for a moment, which the server says; and nothing else.
+    const busy = /"event":"(engine\.paused|heartbeat\.late|renewals\.broken|watch\.broken)"/;
+    expect(demo.stderr.split("\n").filter((line) => line !== "" && !busy.test(line))).toEqual([]);
     expect(processesWith("DEMO_MARK=sold out")).toEqual([]);
-  }, 150_000);
+  }, 240_000);
 
   it("ends everything that it has started on Ctrl-C", async () => {
     await using demo = new Program(process.execPath, [main], { DEMO_MARK: "interrupted" });

@@ -14,8 +14,6 @@ export interface ProgramEnd {
 export class Program implements AsyncDisposable {
   stdout = "";
   stderr = "";
-  /** When it last wrote to its standard output, by the monotonic clock. */
-  wroteAtMs = 0;
   readonly pid: number;
   readonly ended: Promise<ProgramEnd>;
   private readonly child: ChildProcess;
@@ -39,7 +37,6 @@ export class Program implements AsyncDisposable {
     for (const name of ["stdout", "stderr"] as const)
       this.child[name]!.setEncoding("utf8").on("data", (text: string) => {
         this[name] += text;
-        if (name === "stdout") this.wroteAtMs = performance.now();
         for (const watcher of this.watchers) watcher();
       });
     this.ended = new Promise((resolve) => {

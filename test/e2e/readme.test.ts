@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { connect } from "../../clients/typescript/src/index.ts";
 import { startEtcd, type TestEtcd, toolPath } from "../support/etcd.ts";
+import { eventually } from "../support/eventually.ts";
 import { Program, type RunningServer, root, startServer } from "./program.ts";
 
 /** The README but for the section about programs, whose words are those of the pages about languages (test/docs). */
@@ -66,6 +68,8 @@ describe("the README", () => {
 
     holder.kill("SIGINT");
     await holder.ended;
+    await using client = connect(server.grpc);
+    await eventually(async () => (await client.getLock("orders/42")).state, "free");
     await using second = run(lines.attempt);
     await second.saw(/"granted"/);
   });

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { connect } from "../../clients/typescript/src/index.ts";
 import { StatusResponse } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 import { startEtcd } from "../support/etcd.ts";
+import { eventually } from "../support/eventually.ts";
 import { fakeHeader, startFakeEtcd } from "../support/fake-etcd.ts";
 import { holdfast, isAlive, Program, type RunningServer, startServer, temporaryFolder, whenReady } from "./program.ts";
 
@@ -35,7 +36,7 @@ describe("make run", () => {
     expect(stdout).toContain(`bin/holdfast lock --server ${server.grpc} orders/42 -- sleep 60\n`);
     expect(stdout).toContain(`bin/holdfast ls --server ${server.grpc}\n`);
     expect(stdout).toContain(`grpcurl) -plaintext -d '{"locks": [{"name": "orders/42"}]}' ${server.grpc} holdfast.v1`);
-    expect(await readyz(server)).toBe("200 serving");
+    await eventually(() => readyz(server), "200 serving");
     const etcd = etcdPid(data.path);
     expect(isAlive(etcd)).toBe(true);
 
@@ -66,7 +67,7 @@ describe("a server with an etcd of its own", () => {
     const impatience = setInterval(() => server.program.kill("SIGINT"), 100);
     expect(await server.program.ended).toEqual({ code: 1, signal: null });
     clearInterval(impatience);
-    expect(isAlive(etcd)).toBe(false);
+    await eventually(() => isAlive(etcd), false);
   });
 
   it("finds the locks of the run before", async () => {
@@ -106,7 +107,7 @@ describe("a server with an etcd of its own", () => {
     expect(isAlive(leftOver)).toBe(true);
     await using server = await startServer(["--data", data.path]);
     expect(isAlive(leftOver)).toBe(false);
-    expect(await readyz(server)).toBe("200 serving");
+    await eventually(() => readyz(server), "200 serving");
   });
 
   it("leaves a data folder to the server that has it", async () => {
@@ -115,7 +116,7 @@ describe("a server with an etcd of its own", () => {
     expect(await failure(["--data", data.path])).toMatch(
       `1: holdfast: ${data.path} is in use by process ${server.program.pid}: end that server, or give another folder`,
     );
-    expect(await readyz(server)).toBe("200 serving");
+    await eventually(() => readyz(server), "200 serving");
   });
 });
 

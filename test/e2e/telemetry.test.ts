@@ -176,7 +176,7 @@ describe("the time to acquire", () => {
         const fromMs = performance.now();
         await using _held = await client.acquire("busy");
         times.push(performance.now() - fromMs);
-        await new Promise((resolve) => setTimeout(resolve, 15));
+        await new Promise((resolve) => setTimeout(resolve, 50));
       }
     };
     await Promise.all(Array.from({ length: 40 }, work));

@@ -65,6 +65,7 @@ describe("the service with the face of the Web Locks API", () => {
     await using a = client();
     await using b = client();
     const locks = new WebLocks(a);
+    let released: Promise<unknown> | undefined;
     await locks.request("web/5/a", { mode: "shared" }, async () => {
       const onWaiting = Promise.withResolvers<void>();
       const waiting = b.acquire("web/5/a", { onWaiting: () => onWaiting.resolve() });
@@ -73,8 +74,9 @@ describe("the service with the face of the Web Locks API", () => {
         held: [{ name: "web/5/a", mode: "shared", clientId: a.sessionId }],
         pending: [{ name: "web/5/a", mode: "exclusive", clientId: b.sessionId }],
       });
-      void waiting.then((lock) => lock.release());
+      released = waiting.then((lock) => lock.release());
     });
+    await released;
   });
 
   it("rejects when the lock is lost, and tells the callback", async () => {

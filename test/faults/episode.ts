@@ -39,6 +39,8 @@ export interface EpisodeOptions {
   /** The client program in Go, for the last client where the load is one that it knows. */
   readonly goClient: string;
   readonly load: (client: number) => Load;
+  /** The least TTL of a client, for those that are to lose nothing. Default: 5,000. */
+  readonly leastTtlMs?: number | undefined;
   /** What is done while there is load. All that it did wrong is made right afterwards, by itself or by this. */
   readonly torment: (episode: Episode) => Promise<void>;
 }
@@ -148,7 +150,7 @@ export class Episode implements Service {
   }
 
   private clientOptions(i: number): ConnectOptions {
-    const ttlMs = 5000 + this.random.below(4) * 1000;
+    const ttlMs = (this.options.leastTtlMs ?? 5000) + this.random.below(4) * 1000;
     const leavesAtOnce = this.options.load(i).kind === "mixed" && i === CLIENTS - 2 && this.random.happens(0.3);
     return { ttlMs, clientName: `client${i + 1}`, ...(leavesAtOnce ? { onDisconnect: "release" } : {}) };
   }

@@ -16,6 +16,6 @@ describe("mass death", { timeout: 240_000 }, () => {
       expect(result.lost).toBe(0);
       // Bounds for a machine that is busy with other tests.
       expect(result.handOver.lastMs).toBeLessThan(20_000);
-      expect(result.acks.p99Ms).toBeLessThan(3_000);
+      expect(result.acks.p99Ms).toBeLessThan(8_000);
     });
 });

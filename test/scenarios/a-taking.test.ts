@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { connect, type HoldfastError } from "../../clients/typescript/src/index.ts";
+import { within } from "../support/calm.ts";
 import { ClientProcess } from "../support/client-process.ts";
 import { eventually } from "../support/eventually.ts";
 import { monotonicMs } from "../support/monotonic.ts";
@@ -24,7 +25,7 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
     await holder.release(first.claimId);
     const { token } = await second.granted;
     expect(token).toBeGreaterThan(first.token);
-    expect(await service().etcd.revision()).toBe(before + 1);
+    expect(await service().etcd.writesSince(before)).toBe(1);
   });
 
   it("A2 of two who race for a free lock exactly one is granted, 10,000 times, at one server and at two", async () => {
@@ -52,6 +53,7 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
   });
 
   it("A3 a try on a held lock is denied at once with its holder, and 1,000 of them leave nothing behind", async () => {
+    await service().becomesEmpty();
     await using holder = await StubSession.open(service().address(), { name: "the holder" });
     await using client = connect(service().address(1));
     await client.ready();
@@ -63,7 +65,7 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
 
     const startedMs = performance.now();
     const error = await client.acquire("a3", { waitMs: 0 }).catch((thrown: HoldfastError) => thrown);
-    expect(performance.now() - startedMs).toBeLessThan(1000);
+    expect(performance.now() - startedMs).toBeLessThan(within(1000, 10_000));
     expect(error).toMatchObject({ reason: "busy", lock: "a3", holderCount: 1 });
     const [shown] = (error as HoldfastError).holders;
     expect(shown).toMatchObject({ token, purpose: "inventory", client: { name: "the holder" } });
@@ -85,7 +87,7 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
       const { reason } = await impatient.acquire("a4", { waitMs }).refused();
       return { reason, lateMs: monotonicMs() - sentAtMs - waitMs };
     };
-    const denied = Promise.all(Array.from({ length: 11 }, (_, i) => timed(400 + 20 * i)));
+    const denied = Promise.all(Array.from({ length: 11 }, (_, i) => timed(6_000 + 400 * i)));
     await eventually(async () => (await lockNow("a4")).waiterCount, 11);
     const last = patient.acquire("a4");
     expect((await last.waits()).position).toBe(12);
@@ -94,7 +96,7 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
     const lates = denials.map(({ lateMs }) => lateMs).sort((a, b) => a - b);
     expect(lates[0]).toBeGreaterThanOrEqual(0);
     // The machine may be busy with other tests: the quickest counts.
-    expect(lates[0]).toBeLessThan(50);
+    expect(lates[0]).toBeLessThan(within(50, 500));
     expect(await lockNow("a4")).toMatchObject({ holderCount: 1, waiterCount: 1 });
     await holder.release(held.claimId);
     await last.granted;
@@ -151,7 +153,7 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
     await holder.release(claimId);
     await holder.release(claimId);
 
-    const client = connect(service().address());
+    const client = connect(service().address(), { closeTimeoutMs: 20_000 });
     const lock = await client.acquire("a7");
     expect(await Promise.all([lock.release(), lock.release()])).toEqual(["released", "released"]);
     const kept = await client.acquire("a7");
@@ -199,6 +201,7 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
   });
 
   it("A9 locks taken and given back 10,000 times leave no key, lease or timer behind", async () => {
+    await service().becomesEmpty();
     await using client = connect(service().address());
     await client.ready();
     const keys = await service().etcd.countKeys();
@@ -222,9 +225,9 @@ describe("taking and giving back", { timeout: 180_000 }, () => {
 });
 
 // Real time has to pass here, so they wait together.
-describe.concurrent("taking and giving back, over time", () => {
+describe.concurrent("taking and giving back, over time", { timeout: 180_000 }, () => {
   it("A5 a waiter waits for 10 x TTL and keeps its place", async () => {
-    const options = { ttlMs: 2000, keep: true };
+    const options = { ttlMs: 6000, keep: true };
     await using sessions = await service().sessionsAt([0, 0, 1], options);
     const [holder, waiter, later] = sessions.list;
     const held = await holder.take("a5");
@@ -232,7 +235,7 @@ describe.concurrent("taking and giving back, over time", () => {
     await first.waits();
     const second = later.acquire("a5");
     await second.waits();
-    await delay(20_000);
+    await delay(60_000);
     expect((await lockNow("a5")).waiters.map(({ sessionId }) => sessionId)).toEqual([waiter.id, later.id]);
     expect([first.isGranted, second.isGranted]).toEqual([false, false]);
     await holder.release(held.claimId);
@@ -243,13 +246,13 @@ describe.concurrent("taking and giving back, over time", () => {
   });
 
   it("A10 a holder whose event loop is blocked for 5/3 of the TTL knows of the loss before the next is granted", async () => {
-    const task = { addresses: [service().address()], lock: "a10", options: { ttlMs: 3000 } };
+    const task = { addresses: [service().address()], lock: "a10", options: { ttlMs: 6000 } };
     await using holder = new ClientProcess(task);
     await holder.holds();
-    await using next = await StubSession.open(service().address(1), { ttlMs: 3000 });
+    await using next = await StubSession.open(service().address(1), { ttlMs: 60_000 });
     const claim = next.acquire("a10");
     await claim.waits();
-    holder.order({ kind: "block", forMs: 5000 });
+    holder.order({ kind: "block", forMs: 10_000 });
     const { atMs } = await claim.granted;
     const { lastHeldMs } = await holder.told("unblocked");
     expect(lastHeldMs).toBeLessThan(atMs);
@@ -258,7 +261,7 @@ describe.concurrent("taking and giving back, over time", () => {
 
   it("A11 with the store down an acquire fails with a typed error, and the critical section is not entered", async () => {
     await using lonely = await Service.start();
-    await using client = connect(lonely.address(), { ttlMs: 2000, connectTimeoutMs: 3000 });
+    await using client = connect(lonely.address(), { ttlMs: 9000, connectTimeoutMs: 10_000 });
     await client.ready();
     await lonely.etcd.kill9();
     let entered = false;

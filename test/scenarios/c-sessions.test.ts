@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { type Client, connect, type HeldLock } from "../../clients/typescript/src/index.ts";
+import { within } from "../support/calm.ts";
 import { ClientProcess } from "../support/client-process.ts";
 import { eventually } from "../support/eventually.ts";
 import { GuardedRegister } from "../support/guarded-register.ts";
@@ -32,6 +33,9 @@ function clientsOf(
 /** How much later than the victim's deadline the next holder may be let in (P4), from its last heartbeat. */
 const freeWithinMs = (ttlMs: number) => ttlMs * 1.01 + 1000;
 
+/** How much longer a machine that does other things may take for what has a promised time. */
+const BUSY_MS = within(0, 10_000);
+
 describe("ends of sessions", { timeout: 300_000 }, () => {
   for (const end of ["close", "halfClose", "cancel"] as const)
     it(`C1 ${end} frees all claims in one revision, at once`, async () => {
@@ -44,7 +48,7 @@ describe("ends of sessions", { timeout: 300_000 }, () => {
       const startedMs = monotonicMs();
       void leaver[end]();
       const grants = await Promise.all(claims.map(({ granted }) => granted));
-      expect(monotonicMs() - startedMs).toBeLessThan(2000);
+      expect(monotonicMs() - startedMs).toBeLessThan(within(2000, 20_000));
       // Events of one revision share a frame.
       expect(new Set(grants.map(({ atMs }) => atMs)).size).toBe(1);
     });
@@ -65,7 +69,7 @@ describe("ends of sessions", { timeout: 300_000 }, () => {
       quickestMs = Math.min(quickestMs, (await claim.granted).atMs - killedMs);
       await next.release(claim.id);
     }
-    expect(quickestMs).toBeLessThan(100);
+    expect(quickestMs).toBeLessThan(within(100, 500));
   });
 
   it("C8 the TTL is bounded, the one granted is returned, and heartbeats are wanted each third of it", async () => {
@@ -184,27 +188,34 @@ describe.concurrent("clients and servers that cannot go on", { timeout: 180_000 
     const { atMs } = await claim.granted;
     expect(atMs).toBeGreaterThan(holder.deadlineMs);
     expect(holder.deadlineMs).toBeGreaterThan(killedMs);
-    expect(atMs).toBeLessThan(killedMs + freeWithinMs(ttlMs));
+    expect(atMs).toBeLessThan(killedMs + freeWithinMs(ttlMs) + BUSY_MS);
   });
 
   it("C8 a client's lease is renewed each third of the TTL", async () => {
     await using server = await another();
-    await using client = connect(server.grpcAddress, { ttlMs: 3000 });
+    const ttlMs = 6000;
+    await using client = connect(server.grpcAddress, { ttlMs });
     await client.ready();
     const renewals = async () => {
       const metrics = await (await fetch(`http://${server.httpAddress}/metrics`)).text();
       return Number(/^holdfast_lease_renewals_total\{outcome="renewed"\} (\d+)/m.exec(metrics)?.[1] ?? 0);
     };
-    const before = await renewals();
-    // Real time, since it is the client's own; a busy machine may be late with one of the six.
-    await delay(6000);
-    const count = (await renewals()) - before;
-    expect(count).toBeGreaterThanOrEqual(5);
-    expect(count).toBeLessThanOrEqual(7);
+    // Real time, since it is the client's own. A busy machine is late with some: what lies between most of them counts.
+    const gapsMs: number[] = [];
+    for (let seen = await renewals(), seenAtMs = monotonicMs(); gapsMs.length < 8; await delay(20)) {
+      const now = await renewals();
+      if (now === seen) continue;
+      gapsMs.push((monotonicMs() - seenAtMs) / (now - seen));
+      [seen, seenAtMs] = [now, monotonicMs()];
+    }
+    // The first gap began anywhere.
+    const medianMs = gapsMs.slice(1).toSorted((a, b) => a - b)[3]!;
+    expect(medianMs).toBeGreaterThan((ttlMs / 3) * 0.85);
+    expect(medianMs).toBeLessThan((ttlMs / 3) * 1.2);
   });
 
   it("C3 a client that was stopped for 2 x TTL first sees its loss, and its late write is refused", async () => {
-    const ttlMs = 2000;
+    const ttlMs = 5000;
     const register = new GuardedRegister();
     await using sessions = await service().sessionsAt([1]);
     const [next] = sessions.list;
@@ -248,13 +259,16 @@ describe.concurrent("clients and servers that cannot go on", { timeout: 180_000 
     const lost = new Promise<number>((resolve) => {
       lock.signal.addEventListener("abort", () => resolve(monotonicMs()));
     });
-    const cutMs = monotonicMs();
     relay.blackHole();
+    const cutMs = monotonicMs();
+    const leftMs = lock.remainingMs;
+    // A busy machine may tell of the loss after the grant; whether it is held is right at any time.
+    const heldThen = claim.granted.then(() => lock.held);
     const [lostMs, { atMs }] = await Promise.all([lost, claim.granted]);
-    expect(lostMs).toBeLessThan(atMs);
-    // Not at once: the last heartbeat was answered at most TTL/3 before, and on a busy machine somewhat more.
-    expect(lostMs - cutMs).toBeGreaterThan(ttlMs / 4);
-    expect(atMs - cutMs).toBeLessThan(freeWithinMs(ttlMs));
+    expect(await heldThen).toBe(false);
+    expect(atMs).toBeGreaterThan(cutMs + leftMs);
+    expect(lostMs).toBeGreaterThanOrEqual(cutMs + leftMs - 1);
+    expect(atMs - cutMs).toBeLessThan(freeWithinMs(ttlMs) + BUSY_MS);
     expect(lock.loss?.reason).toBe("session-expired");
 
     // What was sent meanwhile arrives now: it brings back nothing.
@@ -274,13 +288,13 @@ describe.concurrent("clients and servers that cannot go on", { timeout: 180_000 
     ["time-outs", (old: StubSession, lock: string) => void old.acquire(`${lock}/other`, { again: 2n, waitMs: 1 })],
   ] as const)
     it(`C7 a paused server that wakes with old ${what} in its buffers changes nothing`, async () => {
-      const ttlMs = 3000;
+      const ttlMs = 6000;
       const lock = `c7/${what}`;
       await using relay = await startRelay(service().etcd.endpoint);
       await using paused = await startServer({ etcd: relay.endpoint });
       const old = await StubSession.open(paused.grpcAddress, { ttlMs, keep: true });
       const { token } = await old.take(lock);
-      await using rival = await StubSession.open(service().address(), { ttlMs });
+      await using rival = await StubSession.open(service().address(), { ttlMs: 60_000 });
       const other = await rival.take(`${lock}/other`);
       await old.acquire(`${lock}/other`).waits();
 
@@ -366,10 +380,10 @@ describe.concurrent("clients and servers that cannot go on", { timeout: 180_000 
       }
     };
     const works = Promise.all(clients.list.map(work));
-    await Promise.race([works, eventually(() => rounds > 100, true)]);
+    await Promise.race([works, eventually(() => rounds > 100, true, 60_000)]);
     expect(await drained.stop()).toBe(0);
     const atExit = rounds;
-    await Promise.race([works, eventually(() => rounds > atExit + 100, true)]);
+    await Promise.race([works, eventually(() => rounds > atExit + 100, true, 60_000)]);
     stop = true;
     await works;
     expect(held.map((lock) => lock.held)).toEqual([true, true, true, true]);

@@ -79,7 +79,7 @@ describe("the operator's guides", { timeout: 120_000 }, () => {
     await holder.release(held.claimId);
     await waiting.granted;
     // Servers do what can be done.
-    expect(await server.readiness()).toBe("serving");
+    await server.untilReadiness(/^serving$/);
 
     const step = (start: string) => follow(commandOf("nospace.md", start), cluster);
     expect(await step("etcdctl --endpoints 10.0.0.1:2379 alarm list")).toContain("alarm:NOSPACE");

@@ -67,12 +67,14 @@ describe.concurrent("etcd in trouble", { timeout: 120_000 }, () => {
 
   it("D4 claims of live sessions survive the crash and restart of etcd", async () => {
     await using service = await Service.start();
-    await using client = connect(service.address(), { ttlMs: 10_000 });
-    await using session = await StubSession.open(service.address(), { ttlMs: 10_000 });
+    await using client = connect(service.address(), { ttlMs: 30_000 });
+    await using session = await StubSession.open(service.address(), { ttlMs: 30_000 });
     const held = await client.acquire("d4/crash");
     const waiting = session.acquire("d4/crash");
     await waiting.waits();
     await service.etcd.kill9();
+    // It must have noticed before it can notice that all is well again.
+    await service.servers[0]!.untilReadiness(/^the store has not/);
     await service.etcd.start();
     await service.servers[0]!.untilReadiness(/^serving$/);
     const { holders, waiters } = await service.getLock("d4/crash");
@@ -119,8 +121,8 @@ describe.concurrent("etcd in trouble", { timeout: 120_000 }, () => {
     const compact = async () => etcd.compact(await etcd.revision()).catch(() => undefined);
     const compactor = setInterval(compact, 50);
     using _compacting = { [Symbol.dispose]: () => clearInterval(compactor) };
-    await using session = await StubSession.open(other!.grpcAddress, { ttlMs: 10_000 });
-    const clients = Array.from({ length: 4 }, () => connect(server!.grpcAddress, { ttlMs: 10_000 }));
+    await using session = await StubSession.open(other!.grpcAddress, { ttlMs: 30_000 });
+    const clients = Array.from({ length: 4 }, () => connect(server!.grpcAddress, { ttlMs: 30_000 }));
     let rounds = 0;
     let inside = 0;
     let stop = false;
@@ -154,7 +156,7 @@ describe.concurrent("etcd in trouble", { timeout: 120_000 }, () => {
     await works;
     clearInterval(compactor);
     await Promise.all([...clients.map((client) => client.close()), session.close()]);
-    await eventually(async () => [await etcd.countKeys(), await etcd.countLeases()], [0, 0]);
+    await eventually(async () => [await etcd.countKeys(), await etcd.countLeases()], [0, 0], 60_000);
     for (const { grpcAddress } of [server!, other!]) {
       await using reader = connect(grpcAddress);
       expect((await reader.listLocks().next()).value).toBeUndefined();

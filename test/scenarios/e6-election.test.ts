@@ -66,7 +66,7 @@ describe("election", () => {
     await using a = clientAt(0);
     const name = "e6/late";
     const holder = await new Election(a, name).campaign("a");
-    await using b = clientAt(1, 2_000);
+    await using b = clientAt(1, 4_000);
     await b.ready();
     const oldSession = b.sessionId;
     const queued = Promise.withResolvers<void>();
@@ -74,7 +74,7 @@ describe("election", () => {
     await queued.promise;
     const resigned = holder.resign();
     // This program stands still, both clients in it: what the servers say meanwhile is read only afterwards.
-    const untilMs = performance.now() + 2_500;
+    const untilMs = performance.now() + 5_000;
     while (performance.now() < untilMs) performance.now();
     await resigned;
     const leadership = await candidacy;

@@ -4,6 +4,7 @@ import { LockServiceClient } from "../../clients/typescript/src/gen/holdfast/v1/
 import { type Client, connect, type HeldLock } from "../../clients/typescript/src/index.ts";
 import { Admin } from "../support/admin.ts";
 import { Balancer } from "../support/balancer.ts";
+import { within } from "../support/calm.ts";
 import { startEtcd, type TestEtcd } from "../support/etcd.ts";
 import { eventually } from "../support/eventually.ts";
 import { GrpcProxy } from "../support/grpc-proxy.ts";
@@ -16,6 +17,9 @@ import { getLock, leaveNoProcess } from "../support/service.ts";
 import { Refused, StubSession, stubOf } from "../support/stub-session.ts";
 
 leaveNoProcess();
+
+/** For clients that are to lose nothing, however busy the machine is. */
+const PATIENT = { ttlMs: 30_000, callTimeoutMs: 20_000 };
 
 /** A service of its own for a test: servers come and go. */
 class Fleet implements AsyncDisposable {
@@ -129,7 +133,7 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
     const originals = [...fleet.servers];
     // Each knows two servers, of which in the end none is left.
     const clients = Array.from({ length: 6 }, (_, i) =>
-      connect([fleet.addresses[i % 3]!, fleet.addresses[(i + 1) % 3]!], { ttlMs: 10_000 }),
+      connect([fleet.addresses[i % 3]!, fleet.addresses[(i + 1) % 3]!], PATIENT),
     );
     await closing(clients, async () => {
       const held = await Promise.all(clients.map((client, i) => client.acquire([`held/${i}`, `held/too/${i}`])));
@@ -163,7 +167,7 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
   it("C5 servers are killed under load, time and again: claims, places and tokens are unchanged, and work goes on", async () => {
     await using fleet = await Fleet.start(3);
     // Each knows one server, and is told of the others.
-    const clients = fleet.addresses.map((address) => connect(address, { ttlMs: 10_000 }));
+    const clients = fleet.addresses.map((address) => connect(address, PATIENT));
     await closing(clients, async () => {
       const held = await Promise.all(clients.map((client, i) => client.acquire(`held/${i}`)));
       const sessions = clients.map(({ sessionId }) => sessionId);
@@ -191,7 +195,7 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
       }
       for (const lock of await Promise.all(waiting)) await lock.release();
       // Resumed within 2 s where the machine is not busy with other things.
-      expect(Math.max(...stallsMs)).toBeLessThan(10_000);
+      expect(Math.max(...stallsMs)).toBeLessThan(within(10_000, 60_000));
     });
   });
 
@@ -199,7 +203,7 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
     const seed = Date.now() % 1_000_000;
     const random = new Random(seed);
     await using fleet = await Fleet.start(3);
-    const clients = Array.from({ length: 12 }, (_, i) => connect(fleet.addresses[i % 3]!, { ttlMs: 10_000 }));
+    const clients = Array.from({ length: 12 }, (_, i) => connect(fleet.addresses[i % 3]!, PATIENT));
     await using holder = await StubSession.open(fleet.addresses[1]!, { ttlMs: 60_000 });
     const { claimId } = await holder.take("b1");
     await closing(clients, async () => {
@@ -256,7 +260,7 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
     await using relay = await startRelay(fleet.etcd.endpoint);
     const cutOff = await fleet.add({ etcd: relay.endpoint });
     await eventually(async () => (await fleet.etcd.serverKeys()).length, 2);
-    const clients = [1, 2, 3].map(() => connect(cutOff.grpcAddress, { ttlMs: 20_000 }));
+    const clients = [1, 2, 3].map(() => connect(cutOff.grpcAddress, { ttlMs: 40_000 }));
     await closing(clients, async () => {
       const held = await Promise.all(clients.map((client, i) => client.acquire(`d3/${i}`)));
       const sessions = clients.map(({ sessionId }) => sessionId);
@@ -272,7 +276,7 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
         const list = (await there.listSessions()).sessions.filter((each) => sessions.includes(each.sessionId));
         return list.map((each) => each.serverId);
       };
-      await eventually(served, [serverId, serverId, serverId]);
+      await eventually(served, [serverId, serverId, serverId], 60_000);
       expect(held.map((each) => each.held)).toEqual([true, true, true]);
       relay.mend();
       await cutOff.untilReadiness(/^serving$/);
@@ -290,12 +294,12 @@ describe.concurrent("several servers", { timeout: 240_000 }, () => {
     await session.take("d3/all");
     relay.blackHole();
     for (const server of fleet.servers) await server.untilReadiness(/^the store has not .* ([89]|\d\d) s/);
+    const heard = () => session.inbox.items.map(({ $case }) => $case).filter((kind) => kind !== "heartbeatAck");
+    expect(heard()).toEqual(["opened", "granted"]);
     relay.mend();
     await session.acked(session.beat());
-    expect(session.inbox.items.filter(({ $case }) => $case !== "heartbeatAck").map(({ $case }) => $case)).toEqual([
-      "opened",
-      "granted",
-    ]);
+    // The one that has the store again first may be told of by the other, which has not.
+    expect(heard().filter((kind) => kind !== "draining")).toEqual(["opened", "granted"]);
   });
 
   it("H2 a server that meets a record of a later version stops, and leaves all that is held to those that can read it", async () => {
@@ -329,7 +333,7 @@ describe.concurrent("servers behind a load balancer for TCP", { timeout: 240_000
   it("C5 C6 lose no claim when they are killed, drained and replaced, and are told of to nobody", async () => {
     await using fleet = await Fleet.start(3, behind);
     await using balancer = await Balancer.start(fleet.addresses);
-    const clients = Array.from({ length: 6 }, () => connect(balancer.endpoint, { ttlMs: 10_000 }));
+    const clients = Array.from({ length: 6 }, () => connect(balancer.endpoint, PATIENT));
     await closing(clients, async () => {
       const held = await Promise.all(clients.map((client, i) => client.acquire(`held/${i}`)));
       const sessions = clients.map(({ sessionId }) => sessionId);
@@ -358,7 +362,7 @@ describe.concurrent("servers behind a load balancer for TCP", { timeout: 240_000
   it("C4 lose no claim of a session with KEEP when the balancer half-closes its connections", async () => {
     await using fleet = await Fleet.start(2, behind);
     await using balancer = await Balancer.start(fleet.addresses);
-    await using client = connect(balancer.endpoint, { ttlMs: 10_000 });
+    await using client = connect(balancer.endpoint, PATIENT);
     const lock = await client.acquire("half-closed");
     const { sessionId } = client;
     for (let i = 0; i < 3; i++) {
@@ -374,7 +378,7 @@ describe.concurrent("servers behind a proxy that passes on each call", { timeout
   it("C5 C6 lose no claim when they are killed and replaced, or calls are reset", async () => {
     await using fleet = await Fleet.start(3, ["--advertise-address", "none"]);
     await using proxy = await GrpcProxy.start(fleet.addresses);
-    const clients = Array.from({ length: 6 }, () => connect(proxy.endpoint, { ttlMs: 10_000 }));
+    const clients = Array.from({ length: 6 }, () => connect(proxy.endpoint, PATIENT));
     await closing(clients, async () => {
       const held = await Promise.all(clients.map((client, i) => client.acquire(`held/${i}`)));
       const sessions = clients.map(({ sessionId }) => sessionId);

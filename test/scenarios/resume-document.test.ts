@@ -8,6 +8,7 @@ import {
   SessionRequest,
   SessionResponse,
 } from "../../clients/typescript/src/gen/holdfast/v1/lock_service.ts";
+import { Admin } from "../support/admin.ts";
 import { eventually } from "../support/eventually.ts";
 import { Inbox } from "../support/inbox.ts";
 import { type Relay, startRelay } from "../support/relay.ts";
@@ -160,7 +161,8 @@ async function play({ skip, before, after }: Course): Promise<void> {
   await using holder = await StubSession.open(service().address(), { ttlMs: 60_000 });
   const { claimId } = await holder.take("orders/2");
   // They must know of each other before the document begins.
-  await eventually(async () => (await service().etcd.serverKeys()).length, 2);
+  const both = [a.grpcAddress, service().address()].sort();
+  for (const address of both) await eventually(() => serversKnownAt(address), both, 40_000);
   const played = new Play({ A: relay.endpoint, B: service().address() });
   try {
     for (const step of readDocument()) {
@@ -174,6 +176,11 @@ async function play({ skip, before, after }: Course): Promise<void> {
   } finally {
     played.cancel();
   }
+}
+
+async function serversKnownAt(address: string): Promise<string[]> {
+  using admin = new Admin(address);
+  return (await admin.getStatus()).servers.map((server) => server.address).sort();
 }
 
 const isUnanswered = ({ remark }: Step) => remark === "and no answer comes";

@@ -91,9 +91,10 @@ describe("grpcurl", () => {
     for await (const line of lines) if (line.includes("fencingToken")) break;
     expect(engine.commands.at(-1)).toMatchObject({ kind: "acquire", locks: [{ name: "orders/42" }] });
     const before = engine.of("disconnected").length;
+    const closed = once(child, "close");
     child.kill("SIGINT");
     expect((await engine.called("disconnected", before + 1)).at(-1)).toMatchObject({ how: "broken" });
-    await once(child, "close");
+    await closed;
   });
 
   it("shows who has the lock that it could not get", async () => {

@@ -233,7 +233,7 @@ describe("a session", () => {
 
   it("whose deadline passes is broken", async () => {
     await using client = await RawClient.connect(server.server.port);
-    const call = callFrame(1, "/holdfast.v1.LockService/Session", [["grpc-timeout", "100m"]]);
+    const call = callFrame(1, "/holdfast.v1.LockService/Session", [["grpc-timeout", "1S"]]);
     client.send(call, messageFrame(1, frameOf(open())));
     const [disconnected] = await server.engine.called("disconnected");
     expect(disconnected?.how).toBe("broken");
@@ -297,7 +297,7 @@ describe("the first command", () => {
   });
 
   it("takes the time limit away", async () => {
-    await using impatient = await TestServer.start({ firstCommandWithinMs: 100 });
+    await using impatient = await TestServer.start({ firstCommandWithinMs: 2_000 });
     const session = impatient.session();
     session.send(open());
     await session.received(1);

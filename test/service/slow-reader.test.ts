@@ -181,7 +181,7 @@ describe("a call that has ended", () => {
   });
 
   it("is reset without an error if its client read all and keeps its own side open", async () => {
-    await using hasty = await TestServer.start({ lingerMs: 50 });
+    await using hasty = await TestServer.start({ lingerMs: 1_000 });
     await using client = await RawClient.connect(hasty.server.port);
     client.send(callFrame(1, "/holdfast.v1.LockService/Session"), messageFrame(1, openRequest));
     const [opened] = await hasty.engine.called("command");

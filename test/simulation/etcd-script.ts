@@ -103,7 +103,7 @@ export function writeScript(): Step[] {
     { do: "see expire", lease: "short" },
     { do: "renew", lease: "short" },
     // A new leader gives a lease its TTL again.
-    { do: "grant", lease: "long", seconds: 3 },
+    { do: "grant", lease: "long", seconds: 10 },
     commitOf(operation([], put("session/b", "long", "long"))),
     { do: "see outlive a leader", lease: "long" },
     // History that was compacted away under the watch comes back as what there is now.

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { openEtcdStore } from "../../server/adapters/etcd/index.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { startRelay } from "../support/relay.ts";
-import { commit, readRevision } from "../support/store-calls.ts";
+import { commit, patient, readRevision } from "../support/store-calls.ts";
 import { EtcdConnection } from "./etcd-connection.ts";
 import type { EtcdUnderScript } from "./etcd-script.ts";
 import { SimulatedEtcd } from "./simulated-etcd.ts";
@@ -10,15 +10,19 @@ import { Process, World } from "./world.ts";
 
 const QUOTA_BYTES = 8 * 1024 * 1024;
 
-const refuse = (fault: unknown): never => {
-  throw fault;
+const options = {
+  ...patient,
+  prefix: "script/",
+  onFault: (fault: unknown): never => {
+    throw fault;
+  },
 };
 
 /** A real etcd of one member, for as long as `use` runs. */
 export async function withRealEtcd<Result>(use: (etcd: EtcdUnderScript) => Promise<Result>): Promise<Result> {
   await using etcd = await startEtcd({ quotaBytes: QUOTA_BYTES });
   await using relay = await startRelay(etcd.endpoint);
-  await using store = await openEtcdStore({ endpoints: [relay.endpoint], prefix: "script/", onFault: refuse });
+  await using store = await openEtcdStore({ endpoints: [relay.endpoint], ...options });
   const answers = async (): Promise<void> => {
     while ((await readRevision(store)).kind !== "revision") await delay(20);
   };
@@ -28,7 +32,7 @@ export async function withRealEtcd<Result>(use: (etcd: EtcdUnderScript) => Promi
     passes: (ms) => delay(ms),
     async commitBehind(operations) {
       relay.cut();
-      await using other = await openEtcdStore({ endpoints: [etcd.endpoint], prefix: "script/", onFault: refuse });
+      await using other = await openEtcdStore({ endpoints: [etcd.endpoint], ...options });
       await commit(other, ...operations);
       await etcd.compact(await etcd.revision());
       relay.mend();
@@ -55,7 +59,7 @@ export async function withSimulatedEtcd<Result>(use: (etcd: EtcdUnderScript) => 
   const world = new World(1);
   world.isChaotic = false;
   const etcd = new SimulatedEtcd(world);
-  const connection = new EtcdConnection(etcd, new Process(world, refuse), () => undefined);
+  const connection = new EtcdConnection(etcd, new Process(world, options.onFault), () => undefined);
   let isOver = false;
   const turn = (): void => {
     if (isOver) return;

@@ -11,6 +11,9 @@ import {
   LeaseClient,
   PutRequest,
   RangeRequest,
+  WatchClient,
+  WatchCreateRequest,
+  type WatchResponse,
 } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 import type { KeyValue } from "../../server/gen/etcd/api/mvccpb/kv.ts";
 
@@ -35,6 +38,8 @@ export interface TestEtcd extends AsyncDisposable {
   serverKeys(): Promise<readonly string[]>;
   /** The revision of the latest write. */
   revision(): Promise<number>;
+  /** How many revisions since then wrote anything but what servers write of themselves. */
+  writesSince(revision: number): Promise<number>;
   /** Writes a key as anybody with access could. */
   put(key: string, value: Uint8Array): Promise<void>;
   remove(key: string): Promise<void>;
@@ -100,6 +105,7 @@ class Running implements TestEtcd {
   private readonly dataDir: string;
   private readonly kv: KVClient;
   private readonly lease: LeaseClient;
+  private readonly watch: WatchClient;
   private etcd: EmbeddedEtcd;
 
   constructor(etcd: EmbeddedEtcd, start: (port: number) => Promise<EmbeddedEtcd>, dataDir: string) {
@@ -110,6 +116,7 @@ class Running implements TestEtcd {
     const options = { "grpc.initial_reconnect_backoff_ms": 50, "grpc.max_reconnect_backoff_ms": 200 };
     this.kv = new KVClient(this.endpoint, credentials.createInsecure(), options);
     this.lease = new LeaseClient(this.endpoint, credentials.createInsecure(), options);
+    this.watch = new WatchClient(this.endpoint, credentials.createInsecure(), options);
   }
 
   get pid(): number {
@@ -163,6 +170,25 @@ class Running implements TestEtcd {
     });
   }
 
+  async writesSince(revision: number): Promise<number> {
+    const last = await this.revision();
+    if (last === revision) return 0;
+    const [key, startRevision] = [Buffer.from("\0"), BigInt(revision + 1)];
+    const stream = this.watch.watch();
+    stream.on("error", () => undefined);
+    const value = WatchCreateRequest.fromPartial({ key, rangeEnd: key, startRevision });
+    stream.write({ requestUnion: { $case: "createRequest", value } });
+    const written = new Set<bigint>();
+    for await (const { events, canceled, cancelReason } of stream as AsyncIterable<WatchResponse>) {
+      if (canceled) throw new Error(`etcd does not tell what was written: ${cancelReason}`);
+      const keys = events.map(({ kv }) => kv!);
+      for (const kv of keys) if (!isServerKey(kv.key) && !isStoreKey(kv.key)) written.add(kv.modRevision);
+      if (keys.some(({ modRevision }) => Number(modRevision) >= last)) break;
+    }
+    stream.cancel();
+    return written.size;
+  }
+
   async countLeases(): Promise<number> {
     const leases = await new Promise<readonly bigint[]>((resolve, reject) => {
       this.lease.leaseLeases({}, (error, response) =>
@@ -193,6 +219,7 @@ class Running implements TestEtcd {
   async [Symbol.asyncDispose](): Promise<void> {
     this.kv.close();
     this.lease.close();
+    this.watch.close();
     await this.etcd.stop();
     await rm(this.dataDir, { recursive: true });
     await rm(this.backUpDir, { recursive: true, force: true });

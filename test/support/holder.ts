@@ -23,8 +23,10 @@ process.on("message", (order: HolderOrder) => {
 // It goes when the test does, however that went.
 process.on("disconnect", () => process.exit());
 
-function look({ held, remainingMs }: HeldLock): void {
+function look(lock: HeldLock): void {
+  // First: what is true later was true then.
   const atMs = monotonicMs();
+  const { held, remainingMs } = lock;
   tell({ kind: "looked", held, deadlineMs: atMs + remainingMs, atMs });
 }
 

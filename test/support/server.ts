@@ -93,6 +93,8 @@ class Running implements ServerProcess {
       this.#child.stdout!.resume();
       return;
     }
+    // All of what it said is there when it has ended.
+    await this.#exited;
     throw new Error(`the server did not start: ${this.log}`);
   }
 

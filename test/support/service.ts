@@ -89,7 +89,7 @@ export class Service implements AsyncDisposable {
    * Resolves when etcd holds no key and no lease: leases are revoked in the background, at most 200 a second, or
    * expire. Rejects with what is left.
    */
-  async becomesEmpty(withinMs?: number): Promise<void> {
+  async becomesEmpty(withinMs = 40_000): Promise<void> {
     const left = async () => ({ keys: await this.etcd.countKeys(), leases: await this.etcd.countLeases() });
     await eventually(left, { keys: 0, leases: 0 }, withinMs);
   }

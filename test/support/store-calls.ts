@@ -2,6 +2,9 @@ import type { CommitOutcome, Guard, Operation, StoredValue, Write } from "../../
 import type { ClaimRecord, ServerRecord, SessionRecord } from "../../server/core/records.ts";
 import type { LeaseOutcome, RenewOutcome, RevisionOutcome, Snapshot, Store } from "../../server/ports/store.ts";
 
+/** Limits for a store to which nothing happens but a busy machine. */
+export const patient = { commitTimeoutMs: 20_000, readTimeoutMs: 20_000, renewTimeoutMs: 20_000 };
+
 /** The calls of a store as promises. */
 export const commit = (store: Store, ...operations: readonly Operation[]): Promise<CommitOutcome> =>
   new Promise((resolve) => store.commit(operations, resolve));

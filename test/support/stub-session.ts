@@ -105,7 +105,7 @@ export class StubSession implements AsyncDisposable {
 
   /** Opens a session, or resumes one. Rejects with `Refused` if the server does not want it. */
   static async open(address: string, options: SessionOptions = {}): Promise<StubSession> {
-    const { ttlMs = 3000, keep = false, heartbeat = keep, name = "", labels = {}, resume } = options;
+    const { ttlMs = 15_000, keep = false, heartbeat = keep, name = "", labels = {}, resume } = options;
     const session = new StubSession(address, options);
     const open = Open.fromPartial({
       ttl: durationOf(ttlMs),

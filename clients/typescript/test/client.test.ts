@@ -298,8 +298,8 @@ describe("a held lock", () => {
   });
 
   it("outlives its TTL as long as heartbeats are answered", async () => {
-    const { session, lock } = await holding({ validForMs: 1000 });
-    for (let heartbeats = 0; heartbeats < 5; heartbeats++) await session.heartbeats.take();
+    const { session, lock } = await holding({ validForMs: 6000 });
+    for (let heartbeats = 0; heartbeats < 4; heartbeats++) await session.heartbeats.take();
     expect(lock.held).toBe(true);
   });
 
@@ -502,7 +502,7 @@ describe("a client", () => {
   });
 
   it("closes within its time when the server does not answer", async () => {
-    const { client, session } = await holding({ closeTimeoutMs: 50 });
+    const { client, session } = await holding({ closeTimeoutMs: 1000 });
     await client.close();
     expect(await session.nextSketch()).toEqual(["close"]);
     await session.ended;
@@ -524,9 +524,9 @@ describe("a client", () => {
     const server = open.use(await FakeServer.start({}, credentials));
     const trusting = client(server, { tls: { ca: certificate, serverName: "locks.test" } });
     await Promise.all([server.accept(), trusting.ready()]);
-    const elsewhere = client(server, { tls: { ca: certificate, serverName: "else.test" }, connectTimeoutMs: 300 });
+    const elsewhere = client(server, { tls: { ca: certificate, serverName: "else.test" }, connectTimeoutMs: 2000 });
     expect((await rejection(elsewhere.ready())).message).toContain("else.test");
-    const suspicious = client(server, { tls: { serverName: "locks.test" }, connectTimeoutMs: 300 });
+    const suspicious = client(server, { tls: { serverName: "locks.test" }, connectTimeoutMs: 2000 });
     expect(await rejection(suspicious.ready())).toMatchObject({ reason: "unreachable" });
   });
 

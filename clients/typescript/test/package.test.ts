@@ -87,7 +87,7 @@ describe("the packed package", () => {
     await using server = await FakeServer.start();
     const source = `import { connect } from "@holdfast/client"; await connect(process.argv[2]).acquire("a");`;
     const child = await start("hold.mjs", source, server.address);
-    const session = await server.accept(600);
+    const session = await server.accept(4_500);
     session.grantAll();
     for (let heartbeats = 0; heartbeats < 5; heartbeats++) await session.heartbeats.take();
     expect(child.exitCode).toBeNull();

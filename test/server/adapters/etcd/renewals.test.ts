@@ -24,7 +24,7 @@ async function withStore(serve: (stream: KeepAlive) => void, use: (store: EtcdSt
   await using store = await openEtcdStore({
     endpoints: [etcd.endpoint],
     prefix: "/fake/",
-    renewTimeoutMs: 2_000,
+    renewTimeoutMs: 6_000,
     onFault: (fault) => {
       throw fault;
     },

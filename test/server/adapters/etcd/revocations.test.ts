@@ -66,7 +66,10 @@ async function withEtcd(
     },
   });
   const slow: SlowEtcd = { store, revoked, renewed, mostAtOnce: 0 };
-  const renewing = setInterval(() => company && store.renewLease(LIVING, () => undefined), 50);
+  // As many at once as make company: a machine that stands still skips whole seconds.
+  const renewing = setInterval(() => {
+    if (company) for (let i = 0; i < 5; i++) store.renewLease(LIVING, () => undefined);
+  }, 50);
   try {
     await use(slow);
   } finally {

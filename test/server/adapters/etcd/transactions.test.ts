@@ -29,7 +29,7 @@ async function commitTo(
   await using store = await openEtcdStore({
     endpoints: [etcd.endpoint],
     prefix: "/fake/",
-    commitTimeoutMs: 300,
+    commitTimeoutMs: 10_000,
     onFault: ({ message }) => faults.push(message),
   });
   return { outcome: await commit(store, ...operations), sent, faults };

@@ -47,6 +47,7 @@ interface Followed {
 async function followed(
   serve: (call: WatchCall, request: WatchRequest, n: number) => void,
   use: (followed: Followed) => Promise<void>,
+  silenceMs = 10_000,
 ): Promise<void> {
   let watches = 0;
   snapshotRevision = 1;
@@ -64,7 +65,7 @@ async function followed(
   await using store = await openEtcdStore({
     endpoints: [etcd.endpoint],
     prefix: "/fake/",
-    readTimeoutMs: 250,
+    readTimeoutMs: silenceMs,
     onFault: (error) => {
       faults.push(error.message);
       resolve(error);
@@ -163,10 +164,14 @@ describe("the watch", () => {
         send(call, WatchResponse.create({ created: true, canceled: true, watchId: -1n, cancelReason: "no" }));
       if (n === 4) send(call, created(), events(false, event(2, "a")));
     };
-    await followed(serve, async ({ feed, troubles }) => {
-      await feed.until(() => feed.revision === 2);
-      expect(troubles).toEqual(["watch.broken", "watch.broken", "watch.broken"]);
-    });
+    await followed(
+      serve,
+      async ({ feed, troubles }) => {
+        await feed.until(() => feed.revision === 2);
+        expect(troubles).toEqual(["watch.broken", "watch.broken", "watch.broken"]);
+      },
+      2_000,
+    );
   });
 
   it.each([

@@ -79,7 +79,7 @@ class FailOverTest {
   void losesItsLocksAtTheDeadlineWhenNoServerAnswersAndSaysSoBeforeAnybodyElseIsGranted() throws Exception {
     TestService.Server frozen = service.startServer();
     try (HoldfastClient client =
-            HoldfastClient.builder(frozen.address).ttl(Duration.ofSeconds(2)).build();
+            HoldfastClient.builder(frozen.address).ttl(Duration.ofSeconds(5)).build();
         HoldfastClient stranger = HoldfastClient.connect(service.address())) {
       HoldfastLock lock = client.lock("failover/frozen");
       lock.lock();

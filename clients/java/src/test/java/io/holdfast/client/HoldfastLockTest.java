@@ -422,7 +422,7 @@ class HoldfastLockTest {
     @Test
     void excludesItsOwnThreadWhenItIsNotReentrant() throws Exception {
       client.withLock("with/nobodys", outer -> {
-        AcquireOptions shortly = AcquireOptions.DEFAULTS.reentrant(false).waitUpTo(Duration.ofMillis(50));
+        AcquireOptions shortly = AcquireOptions.DEFAULTS.reentrant(false).waitUpTo(Duration.ofSeconds(3));
         List<LockTarget> same = List.of(LockTarget.exclusive("with/nobodys"));
         LockDeniedException denied =
             assertThrows(LockDeniedException.class, () -> client.withLock(same, shortly, inner -> null));

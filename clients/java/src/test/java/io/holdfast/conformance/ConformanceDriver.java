@@ -98,7 +98,7 @@ public final class ConformanceDriver {
   /** What the library has left running; gRPC lets its own threads wait for a second. */
   private int leftBehind() throws InterruptedException {
     List<String> left = List.of();
-    for (long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(5); System.nanoTime() < end; Thread.sleep(20)) {
+    for (long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(15); System.nanoTime() < end; Thread.sleep(20)) {
       left = Thread.getAllStackTraces().keySet().stream()
           .map(Thread::getName)
           .filter(name -> name.startsWith("holdfast") || name.startsWith("grpc"))
