@@ -34,6 +34,7 @@ type ParsedClaimKey = Extract<ParsedKey, { kind: "claim" }>;
 
 /** All keys of one session's claims, the session's own key being there or not. */
 interface Owner {
+  readonly id: string;
   session: TableSession | undefined;
   readonly claims: Map<bigint, Claim>;
 }
@@ -202,12 +203,16 @@ export class LockTable {
     const owner = this.owner(key.sessionId);
     let claim = owner.claims.get(key.claimId);
     if (claim === undefined || claim.createRevision !== entry.createRevision) {
-      claim = new Claim(key.sessionId, key.claimId, entry.createRevision, entry.record);
+      claim = new Claim(owner.id, key.claimId, entry.createRevision, entry.record);
       owner.claims.set(key.claimId, claim);
     }
     const seat = claim.seats.find((each) => each.spec.name === key.lock);
     if (seat === undefined) {
-      claim.seats.push(new Seat(claim, entry.key, key.lock, entry.record, entry.modRevision));
+      const lock = claim.lockNames.length === 1 ? claim.lockNames[0]! : key.lock;
+      const added = new Seat(claim, entry.key, lock, entry.record, entry.modRevision);
+      // There may be a million claims, nearly all on one lock: a list of one, for which `push` would keep room for 17.
+      if (claim.seats.length === 0) claim.seats = [added];
+      else claim.seats.push(added);
       const whole = claim.seats.length === claim.lockNames.length;
       if (claim.stage === "incomplete" && whole && owner.session !== undefined) complete.push(claim);
     } else if (seat.modRevision !== entry.modRevision) {
@@ -314,7 +319,7 @@ export class LockTable {
   private owner(sessionId: string): Owner {
     let owner = this.owners.get(sessionId);
     if (owner === undefined) {
-      owner = { session: undefined, claims: new Map() };
+      owner = { id: sessionId, session: undefined, claims: new Map() };
       this.owners.set(sessionId, owner);
     }
     return owner;

@@ -196,7 +196,7 @@ export class Claim {
   readonly reentryId: string;
   readonly lockNames: readonly string[];
   /** In the order of `lockNames` once it is complete. */
-  readonly seats: Seat[] = [];
+  seats: Seat[] = [];
   stage: ClaimStage = "incomplete";
   /** Whether it is held: entitled on all of its locks. Once true, true until its end. */
   held = false;
