@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { within } from "../support/calm.ts";
 import { type Relay, startRelay } from "../support/relay.ts";
 import { useService } from "../support/service.ts";
 import { type Answer, believesUntilNs, build, Driver, type Sent } from "./driver.ts";
@@ -65,12 +66,12 @@ class Pair {
   }
 }
 
-/** Tells how long before the next grants the losses were known, and holds that each was. */
+/** Tells how long before the next grants the belief was over, and holds that each was. */
 function judge(what: string, knownNs: readonly bigint[], grantedNs: readonly bigint[]): void {
   const aheadMs = grantedNs.map((granted, i) => Number(granted - knownNs[i]!) / 1e6).toSorted((a, b) => a - b);
   const text = `least ${aheadMs[0]!.toFixed(0)} ms, median ${aheadMs[aheadMs.length >> 1]!.toFixed(0)} ms`;
   console.log(
-    `${what}: known before the next grant ${aheadMs.filter((ms) => ms > 0).length} of ${aheadMs.length} times, ${text}`,
+    `${what}: believed no more before the next grant ${aheadMs.filter((ms) => ms > 0).length} of ${aheadMs.length} times, ${text}`,
   );
   expect(aheadMs.length).toBe(TIMES);
   expect(aheadMs[0]).toBeGreaterThan(0);
@@ -112,8 +113,10 @@ describe.concurrent.each(tested)(
         await Promise.all(pairs.map((pair) => pair.end()));
       }
       judge(`${language.name}, silent network`, known, granted);
+      const inTime = told.filter((ns, i) => ns < granted[i]!).length;
+      console.log(`${language.name}, silent network: told before the next grant ${inTime} of ${TIMES} times`);
       // A program that a busy machine keeps waiting is told late, but not each time: between the deadlines are 50 ms.
-      expect(told.some((ns, i) => ns < granted[i]!)).toBe(true);
+      expect(inTime).toBeGreaterThanOrEqual(within(TIMES, 1));
     });
 
     it("by the program itself: it never believes that it holds when the next holder is granted", async () => {
