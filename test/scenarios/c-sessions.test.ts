@@ -175,7 +175,7 @@ describe("resuming", () => {
 // Real time has to pass here, so they wait together.
 describe.concurrent("clients and servers that cannot go on", { timeout: 180_000 }, () => {
   it("C2 kill -9 of a client with KEEP lets in the next after the victim's deadline, and soon", async () => {
-    const ttlMs = 3000;
+    const ttlMs = 6000;
     await using sessions = await service().sessionsAt([1]);
     const [next] = sessions.list;
     await using holder = new ClientProcess({ addresses: [service().address()], lock: "c2/keep", options: { ttlMs } });
@@ -245,7 +245,7 @@ describe.concurrent("clients and servers that cannot go on", { timeout: 180_000 
   });
 
   it("C4 a holder that is cut off stops at its deadline, the next is granted after it and keeps the lock", async () => {
-    const ttlMs = 3000;
+    const ttlMs = 6000;
     // It tells of no other server, or the client would go on there.
     await using server = await another(["--advertise-address", "none"]);
     await using relay = await startRelay(server.grpcAddress);
