@@ -208,9 +208,11 @@ export class LockTable {
     }
     const seat = claim.seats.find((each) => each.spec.name === key.lock);
     if (seat === undefined) {
-      const lock = claim.lockNames.length === 1 ? claim.lockNames[0]! : key.lock;
+      // There may be a million claims, nearly all on one lock: they share a name with their record, and have a list of
+      // one, where `push` would keep room for 17.
+      const [first] = claim.lockNames;
+      const lock = first === key.lock ? first : key.lock;
       const added = new Seat(claim, entry.key, lock, entry.record, entry.modRevision);
-      // There may be a million claims, nearly all on one lock: a list of one, for which `push` would keep room for 17.
       if (claim.seats.length === 0) claim.seats = [added];
       else claim.seats.push(added);
       const whole = claim.seats.length === claim.lockNames.length;

@@ -56,11 +56,10 @@ export class ServerTable {
   }
 
   /**
-   * Where clients may go instead of the server `id`: each address once, those that drain or tell no address left
+   * Where clients may go instead of the server at `own`: each address once, those that drain or tell no address left
    * out; at most 100. Empty if that server itself tells no address: its clients come through something that chooses.
    */
-  othersThan(id: string): readonly string[] {
-    const own = this.servers.get(id)?.record.address;
+  othersThan(own: string): readonly string[] {
     if (own === "") return [];
     const addresses = new Set<string>();
     for (const { record } of this.servers.values())

@@ -351,7 +351,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   }
 
   otherServers(): readonly string[] {
-    return this.servers.othersThan(this.serverId);
+    return this.servers.othersThan(this.registration.address);
   }
 
   took(session: Session): void {

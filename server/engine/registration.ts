@@ -72,6 +72,11 @@ export class Registration {
     this.settle();
   }
 
+  /** The address that clients are told; empty: none, or it has not begun. Known before etcd has it. */
+  get address(): string {
+    return this.record?.address ?? "";
+  }
+
   /** Whether nothing of it is left in etcd, as far as is known, nor will be written. */
   get isOver(): boolean {
     return this.state === "none" || this.state === "over";

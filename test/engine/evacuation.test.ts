@@ -11,6 +11,8 @@ interface Scene {
 /** A server with a client that can resume elsewhere and one that cannot, and another server that is known. */
 function scene(others: readonly string[] = ["b"]): Scene {
   const bench = new EngineBench();
+  bench.engine.register({ address: "here:1", version: "1" });
+  bench.settle();
   for (const id of others)
     bench.store.write((keys) =>
       keys.put(serverKey(id), {

@@ -48,6 +48,24 @@ describe("a server that is registered", () => {
     expect(stream.events()).toEqual([{ kind: "draining", leaveWithinMs: 4000, servers: ["b:1", "d:1"] }]);
   });
 
+  it("tells of the others before etcd has its own key, and of nobody if it tells no address itself", () => {
+    for (const [address, servers] of [
+      ["here:7400", ["b:1"]],
+      ["", []],
+    ] as const) {
+      const bench = new EngineBench();
+      another(bench, "b");
+      bench.settle();
+      bench.store.held.add("grant");
+      bench.engine.register({ ...about, address });
+      bench.store.held.delete("grant");
+      const stream = new TestStream();
+      bench.do(stream, openFrame());
+      expect(recordOf(bench)).toBeUndefined();
+      expect(stream.opened().servers).toEqual(servers);
+    }
+  });
+
   it("is registered again when its key is gone, though nobody says so", () => {
     const bench = registered();
     bench.store.write((keys) => keys.delete(KEY));
