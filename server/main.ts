@@ -7,7 +7,7 @@ import { grpcPeers } from "./adapters/grpc/peers.ts";
 import { type GrpcServer, startGrpcServer } from "./adapters/grpc/server.ts";
 import { startHttpServer } from "./adapters/http/server.ts";
 import { watchEventLoop } from "./adapters/telemetry/event-loop.ts";
-import { classifier } from "./adapters/telemetry/lock-classes.ts";
+import { classifier, classNames } from "./adapters/telemetry/lock-classes.ts";
 import { Log } from "./adapters/telemetry/log.ts";
 import { logNotes } from "./adapters/telemetry/log-notes.ts";
 import { METRICS_CONTENT_TYPE, type Metrics, type Readings, startMetrics } from "./adapters/telemetry/metrics.ts";
@@ -184,7 +184,8 @@ class Run {
     const { metrics, otlp, lockClasses } = this.config;
     if (!metrics) return undefined;
     const readers = otlp === undefined ? [] : [otlpMetrics(otlp)];
-    return this.parts.use(startMetrics({ ...identity, readings, classOf: classifier(lockClasses), readers }));
+    const labels = { classOf: classifier(lockClasses), classes: classNames(lockClasses) };
+    return this.parts.use(startMetrics({ ...identity, readings, ...labels, readers }));
   }
 
   private startTraces(identity: ServerIdentity): Traces | undefined {

@@ -112,7 +112,7 @@ export async function runUnder(
   // A command that ended by itself after the loss ran without the lock all the same.
   const loss = lock.loss;
   await lock.release();
-  return report(end, loss?.message);
+  return report(end, loss && printable(loss.message));
 }
 
 /** What is left for the command: also after a loss that was told, as by force, where the deadline is not the matter. */

@@ -28,7 +28,7 @@ func (l *Lock) Name() string { return l.claim.locks[0].Name }
 func (l *Lock) Token() uint64 { return l.claim.locks[0].Token }
 
 // Previous is who held Name before, and how that ended, as far as the server saw it: unless it was released, expect
-// half-done work. Nil: it saw nobody. Decides nothing.
+// half-done work. Of several that held it together, the one with the largest token. Nil: it saw nobody. Decides nothing.
 func (l *Lock) Previous() *PreviousHolder { return l.claim.locks[0].Previous }
 
 // Locks are all locks of the claim, in the order asked for, each with its token.

@@ -26,7 +26,16 @@ import { Evacuation, type EvacuationHost } from "./evacuation.ts";
 import { fanOut } from "./fan-out.ts";
 import { History } from "./history.ts";
 import { type Link, MAX_QUEUED_COMMANDS } from "./link.ts";
-import type { Answer, LockEngine, LockPage, LockQuery, LockWatch, TokenView, WatchQuery } from "./lock-engine.ts";
+import type {
+  Answer,
+  LockEngine,
+  LockPage,
+  LockQuery,
+  LockWatch,
+  StreamEnd,
+  TokenView,
+  WatchQuery,
+} from "./lock-engine.ts";
 import { LockWatches, listLocks } from "./lock-watches.ts";
 import { PositionNotices } from "./position-notices.ts";
 import { PreviousHolders } from "./previous-holders.ts";
@@ -241,7 +250,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     if (session?.record.onDisconnect === "release") session.end(reason, message);
   }
 
-  disconnected(stream: SessionStream, how: "half-closed" | "broken"): void {
+  disconnected(stream: SessionStream, how: StreamEnd): void {
     this.closed.add(stream);
     const link = this.linksByStream.get(stream);
     if (link === undefined) return;
@@ -253,8 +262,8 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     session.stream = undefined;
     // With KEEP a half-close may be a proxy's, or late: only `close` ends the session (DESIGN 4.8).
     if (session.record.onDisconnect === "release") {
-      if (how === "half-closed") session.end("closed-by-client", "the client half-closed the stream", true);
-      else session.end("closed-by-client", "the stream broke");
+      if (how === "broken") session.end("closed-by-client", "the connection broke");
+      else session.end("closed-by-client", `the client ${how} the stream`, true);
     }
   }
 

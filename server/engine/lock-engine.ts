@@ -2,6 +2,9 @@ import type { Command, LockView } from "../core/frames.ts";
 import type { Reason } from "../core/reason.ts";
 import type { SessionStream } from "../ports/session-stream.ts";
 
+/** How a stream ended from the client's side. */
+export type StreamEnd = "half-closed" | "cancelled" | "broken";
+
 /**
  * What the adapters that face clients may ask of the engine. Everything is synchronous: answers come by
  * callback or through the stream, in a later turn of the event loop or in this one.
@@ -18,10 +21,11 @@ export interface LockEngine {
   refuse(stream: SessionStream, reason: Reason, message: string): void;
 
   /**
-   * A stream ended from the client's side: half-closed, or broken (cancel, reset, dead connection, too slow).
+   * A stream ended from the client's side: half-closed, cancelled (reset by the client, past its deadline), or broken
+   * (dead connection, too slow).
    * Told once; a stream whose `closed` was sent need not be told.
    */
-  disconnected(stream: SessionStream, how: "half-closed" | "broken"): void;
+  disconnected(stream: SessionStream, how: StreamEnd): void;
 
   /**
    * The client's transport answered an HTTP/2 ping that was sent when the stream was there: proves a `transport`

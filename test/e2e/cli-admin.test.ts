@@ -328,6 +328,27 @@ describe("hostile texts", () => {
     await servers[0]!.untilLogged(/claim.forced/);
     expect(servers[0]!.log.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
   });
+
+  it("in the reason of a forced end are text on the terminal of who is told it", async () => {
+    await using victim = holdfast([
+      "lock",
+      "hostile/victim",
+      "--server",
+      address(0),
+      "--",
+      "sh",
+      "-c",
+      "echo in; sleep 60",
+    ]);
+    await victim.saw(/in/);
+    const { holders } = await client.getLock("hostile/victim");
+    const reason = "stuck \u001b[31m\u202e\u001b]0;title\u0007";
+    const which = ["--token", String(holders[0]!.token), "--reason", reason, "--yes"];
+    expect((await run("release", "--force", "hostile/victim", ...which)).code).toBe(0);
+    expect((await victim.ended).code).toBe(200);
+    expect(victim.stderr).toContain(`who says: ${printable(reason)}`);
+    expect(victim.stderr.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+  });
 });
 
 describe("holdfast drain", () => {

@@ -60,6 +60,15 @@ describe("the history of a server", () => {
     ]);
   });
 
+  it("tells of releases when a client cancels its stream, which is how a Hold is given up", () => {
+    const bench = new EngineBench();
+    const { stream } = bench.open();
+    bench.do(stream, acquire(1n, exclusive("a")));
+    bench.engine.disconnected(stream, "cancelled");
+    bench.settle();
+    expect(told(bench).slice(2)).toEqual(["released session1 a 1", "session-ended session1 closed-by-client"]);
+  });
+
   it("tells of a claim that somebody ended in the store, for how long it was held", () => {
     const bench = new EngineBench();
     const { stream, sessionId } = bench.open();

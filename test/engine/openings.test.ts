@@ -201,7 +201,7 @@ describe("a stream", () => {
   });
 
   it("of a session with RELEASE ends it, however it ends; its lease is revoked when that is known", () => {
-    for (const how of ["half-closed", "broken"] as const) {
+    for (const how of ["half-closed", "cancelled", "broken"] as const) {
       const bench = new EngineBench();
       const { stream } = bench.open();
       bench.do(stream, acquire(1n, exclusive("a")));

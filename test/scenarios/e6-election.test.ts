@@ -83,4 +83,18 @@ describe("election", () => {
     expect((await new Election(a, name).leader())?.token).toBe(leadership.token);
     await leadership.resign();
   });
+
+  it("E6 an observer that gives up is told aborted, whether it looks or waits to look again", async () => {
+    await using nobodyThere = connect("127.0.0.1:1", { closeTimeoutMs: 0 });
+    for (const afterMs of [0, 20, 100, 300, 700]) {
+      const abort = new AbortController();
+      const observed = new Election(nobodyThere, "e6/unseen").observe({ signal: abort.signal }).next();
+      setTimeout(() => abort.abort(new Error("enough")), afterMs);
+      await expect(observed).rejects.toMatchObject({
+        name: "HoldfastError",
+        reason: "aborted",
+        cause: { message: "enough" },
+      });
+    }
+  });
 });

@@ -76,7 +76,7 @@ describe("a Hold", () => {
     ]);
   });
 
-  it("that is reset breaks its session", async () => {
+  it("that is reset ends its session", async () => {
     await using client = await RawClient.connect(server.server.port);
     server.engine.onCommand = (stream, command) => {
       if (command.kind === "acquire") stream.send(granted);
@@ -85,13 +85,13 @@ describe("a Hold", () => {
     client.send(callFrame(1, "/holdfast.v1.LockService/Hold"), messageFrame(1, request, END_STREAM));
     await client.frame(({ type }) => type === DATA);
     client.send(resetFrame(1, 8));
-    expect(await server.engine.called("disconnected")).toMatchObject([{ how: "broken" }]);
+    expect(await server.engine.called("disconnected")).toMatchObject([{ how: "cancelled" }]);
   });
 
-  it("that is cancelled breaks its session", async () => {
+  it("that is cancelled ends its session", async () => {
     const [hold] = await holding();
     hold.call.cancel();
-    expect(await server.engine.called("disconnected")).toMatchObject([{ how: "broken" }]);
+    expect(await server.engine.called("disconnected")).toMatchObject([{ how: "cancelled" }]);
   });
 
   it.each<["denied" | "lost", SessionEvent]>([

@@ -212,13 +212,13 @@ describe("a session", () => {
     expect(session.events.map((event) => event?.$case)).toEqual(["opened", "closed"]);
   });
 
-  it("that is reset is broken", async () => {
+  it("that is reset is cancelled", async () => {
     await using client = await RawClient.connect(server.server.port);
     client.send(callFrame(1, "/holdfast.v1.LockService/Session"), messageFrame(1, frameOf(open())));
     await client.frame(({ type, streamId }) => type === DATA && streamId === 1);
     client.send(resetFrame(1, 8));
     const [disconnected] = await server.engine.called("disconnected");
-    expect(disconnected?.how).toBe("broken");
+    expect(disconnected?.how).toBe("cancelled");
   });
 
   it("that a client of grpc-js cancels is over, if not by a reset alone: its library half-closes first", async () => {
@@ -231,12 +231,12 @@ describe("a session", () => {
     expect(server.engine.of("disconnected")).toHaveLength(2);
   });
 
-  it("whose deadline passes is broken", async () => {
+  it("whose deadline passes is cancelled", async () => {
     await using client = await RawClient.connect(server.server.port);
     const call = callFrame(1, "/holdfast.v1.LockService/Session", [["grpc-timeout", "1S"]]);
     client.send(call, messageFrame(1, frameOf(open())));
     const [disconnected] = await server.engine.called("disconnected");
-    expect(disconnected?.how).toBe("broken");
+    expect(disconnected?.how).toBe("cancelled");
   });
 
   it("whose connection dies is broken", async () => {

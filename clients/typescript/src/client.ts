@@ -62,6 +62,9 @@ export interface Client extends AsyncDisposable {
    *
    * A short break of the connection keeps the place in the queue. When the session is lost while waiting, the
    * client queues again at the end, in a fresh session, with what is left of `waitMs`.
+   *
+   * It belongs to no thread of control, also when it is called inside a `withLock`: it re-enters nothing, and a circle of
+   * waiting that goes through it is not found. Limit it with `waitMs`, or use `withLock`.
    */
   acquire(target: LockTarget | readonly LockTarget[], options?: AcquireOptions): Promise<HeldLock>;
 
@@ -79,7 +82,8 @@ export interface Client extends AsyncDisposable {
    *
    * Nested in another `withLock` of this client, by calls and awaits, on what that holds no more weakly, it
    * re-enters: `fn` runs at once, with the same lock. Otherwise it queues, and is refused with `deadlock` when its
-   * thread of control would wait in a circle with others. Calls made side by side (`Promise.all`) exclude each other.
+   * thread of control would wait in a circle with others. Calls made side by side (`Promise.all`) exclude each other;
+   * each after the first begins a thread of its own, and circles through those are not found.
    */
   withLock<T>(target: LockTarget | readonly LockTarget[], fn: (lock: HeldLock) => T | Promise<T>): Promise<T>;
   withLock<T>(

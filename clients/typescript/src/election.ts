@@ -88,8 +88,17 @@ export class Election {
         if (!(error instanceof HoldfastError) || !passing.has(error.reason)) throw error;
       }
       // A watch begins with what there is, so nothing is missed but steps between.
-      await delay(WATCH_AGAIN_AFTER_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+      await pause(options.signal);
     }
+  }
+}
+
+/** Rejects with `aborted` if the signal aborts meanwhile. */
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await delay(WATCH_AGAIN_AFTER_MS, undefined, signal === undefined ? {} : { signal });
+  } catch {
+    throw new HoldfastError("aborted", "the observation was aborted", { cause: signal?.reason });
   }
 }
 

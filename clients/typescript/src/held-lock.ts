@@ -17,7 +17,8 @@ export interface HeldLock extends AsyncDisposable {
   readonly token: bigint;
   /**
    * Who held `name` before, and how that ended, as far as the server saw it: unless it was `released`, expect
-   * half-done work. `undefined`: it saw nobody. Decides nothing.
+   * half-done work. Of several that held it together the one with the largest token. `undefined`: it saw nobody. Decides
+   * nothing.
    */
   readonly previous: PreviousHolder | undefined;
   /** All locks of the claim, in the order asked for, each with its token. */

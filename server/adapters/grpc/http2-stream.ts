@@ -1,4 +1,4 @@
-import { constants, type ServerHttp2Stream } from "node:http2";
+import { constants, type Http2Session, type ServerHttp2Stream } from "node:http2";
 
 /** A call of grpc-js, or a layer below it, by the fields that it keeps private. */
 interface Layer {
@@ -25,6 +25,10 @@ export function http2StreamOf(call: object): ServerHttp2Stream {
 
 /** Whether a stream is over in both directions: its client reset it, or the connection is gone. */
 export const isClosed = (stream: ServerHttp2Stream): boolean => stream.closed || stream.destroyed;
+
+/** Whether a connection is there: of one that dies Node ends the streams first, when only its socket is known to be gone. */
+export const isConnected = (session: Http2Session | undefined): boolean =>
+  session !== undefined && !session.destroyed && !session.closed && !session.socket.destroyed;
 
 /**
  * Resets a stream whose call has ended or is to end, if it is still there after `lingerMs`: its client does not read

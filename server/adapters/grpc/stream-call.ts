@@ -1,10 +1,11 @@
 import type { Http2Session } from "node:http2";
 import type { Command, SessionEvent } from "../../core/frames.ts";
 import type { Reason } from "../../core/reason.ts";
+import type { StreamEnd } from "../../engine/lock-engine.ts";
 import type { SessionStream } from "../../ports/session-stream.ts";
 import type { Edge } from "./edge.ts";
 import { type Failure, failure } from "./failure.ts";
-import { http2StreamOf } from "./http2-stream.ts";
+import { http2StreamOf, isConnected } from "./http2-stream.ts";
 import type { OpenCall } from "./open-calls.ts";
 import { type EncodedCall, Outbox } from "./outbox.ts";
 import { traceparentOf } from "./trace-parent.ts";
@@ -92,7 +93,7 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
   }
 
   /** Tells the engine that the stream has ended. Not to be called from within `send`, which is a call of the engine's. */
-  protected tellEngine(how: "half-closed" | "broken"): void {
+  protected tellEngine(how: StreamEnd): void {
     try {
       this.edge.engine.disconnected(this, how);
     } catch (error) {
@@ -132,7 +133,8 @@ export abstract class StreamCall<Call extends EncodedCall> implements SessionStr
     const known = this.#phase === "live" || this.#phase === "refused";
     this.retire();
     this.#outbox.discard();
-    if (known) this.tellEngine("broken");
+    // A stream that ends alone was ended by its client; if the connection is gone nobody knows what that wanted.
+    if (known) this.tellEngine(isConnected(this.connection) ? "cancelled" : "broken");
   }
 
   #tooSlow(droppedEvents: number): void {

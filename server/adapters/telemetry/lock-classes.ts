@@ -32,6 +32,11 @@ export function parseLockClasses(text: string): readonly LockClass[] {
   return [...classes].map(([name, patterns]) => ({ name, patterns }));
 }
 
+/** All that `classifier` can say; empty if there are no classes. */
+export function classNames(classes: readonly LockClass[]): readonly string[] {
+  return classes.length === 0 ? [] : [...classes.map(({ name }) => name), OTHER_CLASS];
+}
+
 /** Tells the class of a lock by its name; `undefined` of every one if there are no classes. */
 export function classifier(classes: readonly LockClass[]): (lock: string) => string | undefined {
   if (classes.length === 0) return () => undefined;

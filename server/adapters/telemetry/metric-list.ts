@@ -1,3 +1,18 @@
+import type { Reason } from "../../core/reason.ts";
+
+/** Why held claims end that their clients have not given up. */
+export const lossReasons = [
+  "session-expired",
+  "released-by-force",
+  "closed-by-force",
+  "closed-by-client",
+  "client-too-slow",
+  "invalid",
+  "draining",
+  "store-unavailable",
+  "internal",
+] as const satisfies readonly Reason[];
+
 /** What is measured: the one list from which instruments, documentation and the checks of dashboards are made. */
 
 export interface MetricEntry {
@@ -64,7 +79,7 @@ export const metricList = [
   {
     name: "losses",
     kind: "counter",
-    text: "Held claims that ended without their client asking",
+    text: "Held claims that ended without their client asking; closed-by-client: the connection of one with RELEASE broke",
     labels: { reason, class: lockClass },
   },
   {

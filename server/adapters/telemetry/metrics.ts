@@ -5,7 +5,7 @@ import { MeterProvider, type MetricReader } from "@opentelemetry/sdk-metrics";
 import type { LockSpec } from "../../core/frames.ts";
 import { type Distribution, quantileMs } from "../../engine/distribution.ts";
 import type { EngineNote, Telemetry } from "../../ports/telemetry.ts";
-import { type MetricEntry, type MetricName, metricList } from "./metric-list.ts";
+import { lossReasons, type MetricEntry, type MetricName, metricList } from "./metric-list.ts";
 import { resourceOf, type ServerIdentity, shutDown } from "./resource.ts";
 
 /** What a server has at a moment. */
@@ -31,6 +31,8 @@ export interface MetricsOptions extends ServerIdentity {
   readonly readings: () => Readings;
   /** The class of a lock, for labels; `undefined` of every one: they have no such label. */
   readonly classOf: (lock: string) => string | undefined;
+  /** All that it can say. */
+  readonly classes: readonly string[];
   /** Where else they go, besides `scrape`. */
   readonly readers?: readonly MetricReader[];
 }
@@ -58,7 +60,7 @@ export function startMetrics(options: MetricsOptions): Metrics {
   observeReadings(instruments, options.readings);
   const stopMeasuring = observeEventLoop(instruments);
   return {
-    note: recorder(instruments, options.classOf),
+    note: recorder(instruments, options),
     async scrape() {
       const { resourceMetrics } = await reader.collect();
       return serializer.serialize(resourceMetrics);
@@ -105,7 +107,10 @@ function optionsOf(name: MetricName): { description: string; unit?: string } {
   return { description: entry.text, ...(entry.unit === undefined ? {} : { unit: entry.unit }) };
 }
 
-function recorder(instruments: Instruments, classOf: MetricsOptions["classOf"]): (note: EngineNote) => void {
+function recorder(
+  instruments: Instruments,
+  { classOf, classes }: Pick<MetricsOptions, "classOf" | "classes">,
+): (note: EngineNote) => void {
   const [grants, denials] = [instruments.counter("grants"), instruments.counter("denials")];
   const [releases, losses] = [instruments.counter("releases"), instruments.counter("losses")];
   const [forced, deadlocks] = [instruments.counter("forced"), instruments.counter("deadlocks")];
@@ -123,6 +128,14 @@ function recorder(instruments: Instruments, classOf: MetricsOptions["classOf"]):
   const renewalTime = instruments.histogram("lease_renewal_seconds");
   const pauses = instruments.histogram("engine_pause_seconds");
   const labels = new Labels(classOf);
+  // A series that is born by its first event hides that one from `rate` and `increase`, and so from alerts.
+  for (const counter of [releases, deadlocks, lateHeartbeats, cutOff, dropped, failures, registrations]) counter.add(0);
+  for (const what of ["claim", "session"]) forced.add(0, { what });
+  for (const resumed of ["true", "false"]) opened.add(0, { resumed });
+  for (const why of ["gap", "disagreement"]) resyncs.add(0, { why });
+  for (const reason of lossReasons)
+    for (const each of classes.length === 0 ? [{}] : classes.map((name) => ({ class: name })))
+      losses.add(0, { reason, ...each });
 
   const held = (locks: readonly LockSpec[], heldMs: number | undefined) => {
     if (heldMs !== undefined) holdTime.record(heldMs / 1_000, labels.of(locks, "mode"));

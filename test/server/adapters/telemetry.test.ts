@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { classifier, parseLockClasses } from "../../../server/adapters/telemetry/lock-classes.ts";
 import { Log, type LogLevel } from "../../../server/adapters/telemetry/log.ts";
@@ -108,10 +109,28 @@ describe("the metrics", () => {
       serverId: "s-1",
       readings: () => readings,
       classOf: () => undefined,
+      classes: [],
       ...options,
     });
     await run(metrics);
   }
+
+  it("have from the start what alerts ask for, so that the first event of each is an increase", async () => {
+    await withMetrics(
+      async (metrics) => {
+        const lines = (await metrics.scrape()).split("\n");
+        const rules = readFileSync(new URL("../../../deploy/prometheus/alerts.yaml", import.meta.url), "utf8");
+        const counters = new Set([...rules.matchAll(/holdfast_\w+_total/g)].map(([name]) => name));
+        expect(counters.size).toBeGreaterThan(4);
+        for (const name of counters)
+          expect(lines.some((line) => line.startsWith(name) && line.endsWith(" 0"))).toBe(true);
+        expect(lines).toContain('holdfast_table_resyncs_total{why="disagreement"} 0');
+        for (const each of ["orders", "other"])
+          expect(lines).toContain(`holdfast_losses_total{reason="session-expired",class="${each}"} 0`);
+      },
+      { classOf: () => "orders", classes: ["orders", "other"] },
+    );
+  });
 
   it("count and time what happened", async () => {
     await withMetrics(async (metrics) => {

@@ -2051,7 +2051,8 @@ func (x *GrantedLock) GetPrevious() *PreviousHolder {
 	return nil
 }
 
-// PreviousHolder is how the holder before ended.
+// PreviousHolder is how the holder before ended. Of several that held a lock together, shared or as a
+// semaphore, the one with the largest token: it says nothing of the others.
 type PreviousHolder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// fencing_token is that of its grant.

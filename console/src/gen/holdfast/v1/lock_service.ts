@@ -475,7 +475,10 @@ export interface GrantedLock {
   previous: PreviousHolder | undefined;
 }
 
-/** PreviousHolder is how the holder before ended. */
+/**
+ * PreviousHolder is how the holder before ended. Of several that held a lock together, shared or as a
+ * semaphore, the one with the largest token: it says nothing of the others.
+ */
 export interface PreviousHolder {
   /** fencing_token is that of its grant. */
   fencingToken: string;

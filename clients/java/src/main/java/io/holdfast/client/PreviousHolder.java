@@ -2,7 +2,7 @@ package io.holdfast.client;
 
 /**
  * Who held a lock before, and how that ended, as far as the server saw it. Unless it was {@link End#RELEASED}, expect
- * half-done work. Decides nothing.
+ * half-done work. Of several that held it together, the one with the largest token. Decides nothing.
  *
  * @param token the fencing token of its grant
  * @param end how it ended
