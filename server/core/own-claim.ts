@@ -66,7 +66,7 @@ export class OwnClaim {
   /** The value of the last of them: when it is written, all are. */
   newValue = NO_VALUE;
   updating = false;
-  /** Tries of this session that wait for this claim's end. */
+  /** Claims of this session that wait for what becomes of this one: tries for its end, others of its thread for its grant. */
   followers: readonly OwnClaim[] = NOBODY;
   /** Claims that re-entered this one: they have no key of their own and live with it. */
   riders: ReadonlySet<OwnClaim> = NO_RIDERS;

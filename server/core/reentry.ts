@@ -8,6 +8,8 @@ export type Reentry =
   /** Nothing on its locks: it queues like any other. */
   | { readonly kind: "none" }
   | { readonly kind: "refused"; readonly refusal: { reason: Reason; message: string; lock: string } }
+  /** Such a claim as could be re-entered if it were held: behind it in the queue this one would wait for itself. */
+  | { readonly kind: "awaited"; readonly base: OwnClaim }
   /** A held claim on all of its locks and no weaker: it is granted at once, with the same token. */
   | { readonly kind: "found"; readonly base: OwnClaim };
 
@@ -29,14 +31,21 @@ export function findBase(session: Session, own: OwnClaim): Reentry {
       lock,
     );
   const held = touching.filter((other) => other.seen?.held);
-  if (held.length === 0) return { kind: "none" };
-  const base = held.find((other) => own.request.locks.every((spec) => isNoWeaker(specOn(other, spec.name), spec)));
+  // Only an earlier one is waited for, or two could wait for each other.
+  const candidates = held.length > 0 ? held : touching.filter((other) => other.id < own.id);
+  if (candidates.length === 0) return { kind: "none" };
+  // A try does not wait for one that waits.
+  if (held.length === 0 && own.isTry && candidates.some((other) => other.seen !== undefined)) return { kind: "none" };
+  const base = candidates.find((other) =>
+    own.request.locks.every((spec) => isNoWeaker(specOn(other, spec.name), spec)),
+  );
   if (base === undefined)
     return refused(
       "conflicting-mode",
-      `${who} holds ${own.lockNames} in part or more weakly than it asks for: release first`,
+      `${who} has claimed ${own.lockNames} in part or more weakly than it asks for: release first`,
       lock,
     );
+  if (held.length === 0) return { kind: "awaited", base };
   const depth = base.riders.size + (base.left ? 0 : 1);
   if (depth >= session.host.limits.maxReentryDepth)
     return refused("too-deep", `${who} has entered ${own.lockNames} ${depth} times, and no more are allowed`, lock);

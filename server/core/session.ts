@@ -239,15 +239,36 @@ export class Session {
   private reenter(own: OwnClaim): boolean {
     const found = findBase(this, own);
     if (found.kind === "none") return false;
+    if (found.kind === "awaited") {
+      found.base.followers = [...found.base.followers, own];
+      if (found.base.seen !== undefined) this.sendWaiting(own, furthest(found.base.seen));
+      return true;
+    }
     if (found.kind === "refused") {
       this.drop(own);
       this.deny(own, found.refusal);
       return true;
     }
-    own.base = found.base;
-    found.base.riders = new Set([...found.base.riders, own]);
+    const { base } = found;
+    own.base = base;
+    base.riders = new Set([...base.riders, own]);
     this.tellGranted(own, true);
+    if (own.updates.length > 0) {
+      // Asked for while it waited: there is one value for all of them.
+      base.updates.push(...own.updates.splice(0));
+      base.newValue = own.newValue;
+      this.nextUpdate(base, base.updating);
+    }
     return true;
+  }
+
+  /** What became of a claim is known: those that wait for that look again, at re-entry first. */
+  private letFollowersLook(own: OwnClaim): void {
+    const { followers } = own;
+    own.followers = [];
+    for (const follower of followers)
+      if (this.stillWants(follower) && !(follower.request.reentryId !== "" && this.reenter(follower)))
+        this.admit(follower);
   }
 
   /**
@@ -268,6 +289,7 @@ export class Session {
     } else if (own.checked) {
       this.drop(own);
       this.deny(own, refusal);
+      this.letFollowersLook(own);
     } else {
       own.progress = "checking";
       this.host.barrier((current) => this.afterBarrier(own, current));
@@ -291,6 +313,7 @@ export class Session {
       message: `the store does not answer, so nobody can tell whether ${own.lockNames} is free: try again later`,
       lock: own.request.locks[0]?.name ?? "",
     });
+    this.letFollowersLook(own);
   }
 
   private refusalOf(own: OwnClaim): Refusal | undefined {
@@ -347,11 +370,12 @@ export class Session {
       case "no-space":
         if (!this.stillWants(own)) return;
         this.drop(own);
-        return this.deny(own, {
+        this.deny(own, {
           reason: "store-unavailable",
           message: `the store is full, so ${own.lockNames} cannot be claimed: an operator must free space`,
           lock: "",
         });
+        return this.letFollowersLook(own);
       default:
         return outcome satisfies never;
     }
@@ -392,6 +416,8 @@ export class Session {
       this.host.note({ kind: "claim.waiting", session: this, claim: own });
       this.announce(own, (seat) => seat.rankAtEntry - seat.queue.heldCount);
       this.lookForDeadlock(own);
+      // Tries of its thread do not wait with it.
+      if (own.followers.length > 0) this.letFollowersLook(own);
     }
     this.nextUpdate(own);
   }
@@ -438,6 +464,7 @@ export class Session {
     if (this.stream === undefined) return;
     own.toldGranted();
     this.sendGranted(own);
+    if (own.followers.length > 0) this.letFollowersLook(own);
   }
 
   /** How long ago the last holder in the way of a claim ended. */
@@ -556,7 +583,7 @@ export class Session {
     this.drop(own);
     if (leaving?.by === "server") this.deny(own, leaving);
     else this.send({ kind: "released", claimId: own.answersTo });
-    for (const follower of own.followers) this.admitIfWanted(follower);
+    this.letFollowersLook(own);
   }
 
   private noteReleased(own: OwnClaim): void {
@@ -586,6 +613,7 @@ export class Session {
       this.drop(rider);
       this.send({ kind: "lost", claimId: rider.id, reason, message });
     }
+    this.letFollowersLook(own);
   }
 
   private deny(own: OwnClaim, refusal: Refusal): void {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { LockSpec } from "../../server/core/frames.ts";
 import type { OnDisconnect } from "../../server/core/records.ts";
 import { exclusive, semaphore, shared } from "../support/key-history.ts";
-import { acquire, release, SessionBench } from "./session-bench.ts";
+import { acquire, release, SessionBench, update } from "./session-bench.ts";
 
 const inThread = (claimId: bigint, locks: LockSpec | readonly LockSpec[], reentryId = "t") =>
   acquire(claimId, locks, { reentryId });
@@ -107,15 +107,114 @@ describe("re-entry of a session with RELEASE", () => {
     expect(bench.told(session)).toEqual(["granted 2", "denied 3 conflicting-mode"]);
   });
 
-  it("is not of a claim that waits: the further one queues behind it", () => {
+  /** A session of which two claims of one thread are asked for at once, and the queue that a stranger holds. */
+  function pipelined(
+    locks: LockSpec | readonly LockSpec[] = exclusive("a"),
+    further: LockSpec | readonly LockSpec[] = locks,
+    options: { readonly waitMs?: number; readonly held?: boolean } = {},
+  ) {
     const bench = new SessionBench();
-    bench.keys.claim("stranger", [exclusive("a")]);
+    const stranger = options.held ? bench.keys.claim("stranger", [exclusive("a")]) : undefined;
     bench.deliver();
     const session = bench.open("s1");
-    session.command(inThread(1n, exclusive("a")));
-    session.command(inThread(2n, exclusive("a")));
+    session.command(inThread(1n, locks));
+    session.command({ ...inThread(2n, further), waitMs: options.waitMs });
+    const free = (): void => {
+      bench.keys.end("stranger", stranger!.id);
+      bench.deliver();
+      bench.run();
+    };
+    return { bench, session, free };
+  }
+
+  it("of a claim that is on its way waits for it, and is granted with it", () => {
+    const { bench, session } = pipelined();
     bench.settle();
-    expect(bench.told(session)).toEqual(["waiting 1 1", "waiting 2 2"]);
+    const token = bench.table.claim("s1", 1n)?.token;
+    expect(bench.events(session)).toMatchObject([
+      { kind: "granted", claimId: 1n, locks: [{ name: "a", token }] },
+      { kind: "granted", claimId: 2n, locks: [{ name: "a", token }] },
+    ]);
+    expect(bench.keys.keysOf("s1", 2n)).toEqual([]);
+    session.command(release(1n));
+    bench.run();
+    expect(bench.keys.keysOf("s1", 1n)).not.toEqual([]);
+    session.command(release(2n));
+    bench.run();
+    expect(bench.keys.keysOf("s1", 1n)).toEqual([]);
+  });
+
+  it("of a claim that waits takes no place behind it, is told of its place, and is granted with it", () => {
+    const { bench, session, free } = pipelined(exclusive("a"), shared("a"), { held: true });
+    bench.settle();
+    expect(bench.told(session)).toEqual(["waiting 1 1", "waiting 2 1"]);
+    session.command(inThread(3n, exclusive("a")));
+    bench.run();
+    expect(bench.told(session)).toEqual(["waiting 3 1"]);
+    expect(bench.table.queues.get("a")?.waitingCount).toBe(1);
+    free();
+    expect(bench.told(session)).toEqual(["granted 1", "granted 2", "granted 3"]);
+  });
+
+  it("by a try is granted with a claim that is let in at once, and denied behind one that waits", () => {
+    const { bench, session } = pipelined(exclusive("a"), exclusive("a"), { waitMs: 0 });
+    bench.run();
+    expect(bench.told(session)).toEqual(["granted 1", "granted 2"]);
+    const behind = pipelined(exclusive("a"), exclusive("a"), { waitMs: 0, held: true });
+    behind.bench.run();
+    expect(behind.bench.told(behind.session)).toEqual(["waiting 1 1", "denied 2 busy"]);
+    behind.session.command({ ...inThread(3n, exclusive("a")), waitMs: 0 });
+    behind.bench.run();
+    expect(behind.bench.told(behind.session)).toEqual(["denied 3 busy"]);
+  });
+
+  it("of a weaker claim that is on its way or waits is denied at once", () => {
+    for (const held of [false, true])
+      for (const [has, wants] of [
+        [shared("a"), exclusive("a")],
+        [exclusive("a"), [exclusive("a"), exclusive("b")]],
+      ] as const) {
+        const { bench, session, free } = pipelined(has, wants, { held });
+        expect(bench.told(session)).toEqual(["denied 2 conflicting-mode"]);
+        if (held) free();
+        bench.run();
+        expect(bench.told(session)).toContain("granted 1");
+      }
+  });
+
+  it("of a claim that is denied or given up becomes a claim of its own", () => {
+    const { bench, session, free } = pipelined(exclusive("a"), exclusive("a"), { held: true });
+    session.command(inThread(3n, exclusive("a")));
+    bench.settle();
+    bench.events(session);
+    session.command(release(1n));
+    bench.run();
+    expect(bench.told(session)).toEqual(["released 1", "waiting 2 1", "waiting 3 1"]);
+    free();
+    expect(bench.told(session)).toEqual(["granted 2", "granted 3"]);
+    expect(bench.keys.keysOf("s1", 3n)).toEqual([]);
+  });
+
+  it("that waits for a claim is over at its own limit, or when it is released, and takes nothing with it", () => {
+    const { bench, session, free } = pipelined(exclusive("a"), exclusive("a"), { waitMs: 50, held: true });
+    session.command(inThread(3n, exclusive("a")));
+    bench.settle();
+    bench.events(session);
+    session.command(release(3n));
+    expect(bench.told(session)).toEqual(["released 3"]);
+    bench.clock.turn(60);
+    expect(bench.told(session)).toEqual(["denied 2 timeout"]);
+    free();
+    expect(bench.told(session)).toEqual(["granted 1"]);
+  });
+
+  it("that waits for a claim has its updates written when it is granted", () => {
+    const { bench, session, free } = pipelined(exclusive("a"), exclusive("a"), { held: true });
+    bench.settle();
+    session.command(update(2n, "of the second"));
+    free();
+    expect(bench.told(session).slice(-3)).toEqual(["granted 1", "granted 2", "updated 2"]);
+    expect(Buffer.from(bench.table.claim("s1", 1n)!.seats[0]!.record.value).toString()).toBe("of the second");
   });
 
   it("is not of a claim that was given up: the further one is a new claim with a larger token", () => {

@@ -189,6 +189,24 @@ describe("re-entry", () => {
     await waiting.granted;
   });
 
+  it("E4 acquires of a thread that are sent together are granted together, at once or when their turn comes", async () => {
+    await using sessions = await service().sessionsAt([0, 1]);
+    const [session, stranger] = sessions.list;
+    const fields = { reentryId: "thread 1" };
+    for (const isHeld of [false, true]) {
+      const held = isHeld ? await stranger.take("e4/together") : undefined;
+      const claims = [1, 2, 3].map(() => session.acquire("e4/together", fields));
+      if (held !== undefined) {
+        for (const claim of claims) expect((await claim.waits()).position).toBe(1);
+        await stranger.release(held.claimId);
+      }
+      const tokens = await Promise.all(claims.map(async ({ granted }) => (await granted).token));
+      expect(new Set(tokens).size).toBe(1);
+      for (const { id } of claims) await session.release(id);
+      expect((await service().getLock("e4/together", 1)).holderCount).toBe(0);
+    }
+  });
+
   it("E4 entering too deep, and re-entry of a session that can resume, are refused", async () => {
     await using sessions = await service().sessionsAt([0]);
     const [session] = sessions.list;

@@ -416,6 +416,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "        return;\n",
   },
   {
+    name: "two claims of a thread wait for each other",
+    file: "server/core/reentry.ts",
+    find: "touching.filter((other) => other.id < own.id)",
+    replace: "touching",
+  },
+  {
     name: "client: a suspended machine goes unnoticed",
     file: "clients/typescript/src/validity.ts",
     find: "    this.#gainedMs = aheadMs - this.#aheadMs;\n",

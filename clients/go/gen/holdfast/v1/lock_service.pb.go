@@ -1032,7 +1032,8 @@ type Acquire struct {
 	// reentry_id is the thread of control that claims, for re-entry and deadlock detection. It is not a
 	// display name: two claims of one session with the same reentry_id do not exclude each other. A claim
 	// on a lock that it already holds is granted at once, with the same fencing token, and each is
-	// released by itself. Empty: nobody's, the claim excludes every other one. At most 128 bytes; means
+	// released by itself; one on a lock that it has asked for and waits for is granted together with the
+	// earlier. Empty: nobody's, the claim excludes every other one. At most 128 bytes; means
 	// nothing outside its session.
 	ReentryId string `protobuf:"bytes,4,opt,name=reentry_id,json=reentryId,proto3" json:"reentry_id,omitempty"`
 	// purpose says in words why, to those who wait behind it or look. At most 256 bytes. Empty: none.

@@ -811,7 +811,8 @@ export interface Acquire {
    * reentry_id is the thread of control that claims, for re-entry and deadlock detection. It is not a
    * display name: two claims of one session with the same reentry_id do not exclude each other. A claim
    * on a lock that it already holds is granted at once, with the same fencing token, and each is
-   * released by itself. Empty: nobody's, the claim excludes every other one. At most 128 bytes; means
+   * released by itself; one on a lock that it has asked for and waits for is granted together with the
+   * earlier. Empty: nobody's, the claim excludes every other one. At most 128 bytes; means
    * nothing outside its session.
    */
   reentryId: string;
