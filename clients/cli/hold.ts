@@ -41,6 +41,7 @@ export function addHoldOptions(command: Command): Command {
 export const holdManual: readonly string[] = [
   "If the lock is lost, or nothing has been heard of the servers for so long that it might be, the command is sent SIGTERM a quarter of the TTL (at most 10 s) before anybody else can get the lock, and SIGKILL shortly before that moment: so it is gone by then. Both go to its process group. A process that leaves the group is not stopped, and neither is anything if holdfast itself is killed with SIGKILL: that is what the token is for.",
   "SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command; while still waiting they end the waiting. Ctrl-Z suspends the command too, and it goes on only if the lock is still held.",
+  "The command is in a session of its own, so that all that it starts can be stopped. It has no controlling terminal: what asks for a password at /dev/tty cannot.",
   "Durations are a number and its unit: 500ms, 15s, 10m, 1h.",
 ];
 
@@ -73,8 +74,8 @@ export async function waitFor(
 ): Promise<HeldLock | number> {
   const waiting = new AbortController();
   signals.giveTo((signal) => {
-    if (stopSignals.has(signal)) waiting.abort(signal);
-    else if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
+    if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
+    else if (signal !== "SIGCONT") waiting.abort(signal);
   });
   try {
     return await client.acquire(target, {
@@ -91,8 +92,6 @@ export async function waitFor(
     signals.giveTo(undefined);
   }
 }
-
-const stopSignals: ReadonlySet<NodeJS.Signals> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
 function tellPlace({ lock, position, holders }: QueuePlace): void {
   const holder = holders[0] === undefined ? "" : `, held by ${clientName(holders[0])}`;

@@ -25,6 +25,8 @@ export function addLockCommand(program: Command): void {
     )
     .addOption(new Option("--permits <k>", "take k of the n of --semaphore").argParser(parseCount).default(1));
   addHoldOptions(command).action(async (operands: readonly string[], options: LockOptions) => {
+    if (options.semaphore === undefined && command.getOptionValueSource("permits") === "cli")
+      command.error("error: option '--permits <k>' is of a semaphore: give --semaphore <n> too");
     const { names, run } = splitAtDashes(command, operands);
     process.exitCode = await lock(names, run, options);
   });

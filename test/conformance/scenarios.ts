@@ -1201,6 +1201,9 @@ const losing: readonly Scenario[] = [
       ["A", "close"],
       ["A", "acquire", { locks: "b" }, "closed-by-client"],
       ["A", "session", {}, "closed-by-client"],
+      ["A", "getLock", { name: "a" }, "closed-by-client"],
+      ["A", "listLocks", { prefix: "a" }, "closed-by-client"],
+      ["A", "checkToken", { name: "a", token: "1" }, "closed-by-client"],
     ],
   },
   {

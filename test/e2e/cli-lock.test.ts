@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connect } from "../../clients/typescript/src/index.ts";
@@ -155,6 +156,21 @@ describe("holdfast lock", () => {
     program.kill(signal);
     expect(await program.ended).toEqual({ code: 3, signal: null });
     expect(program.stdout).toBe("in\ngot\n");
+  });
+
+  it.each(["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const)("stops waiting on %s", async (signal) => {
+    await using client = connect(server.grpc);
+    const name = `signal/waiting/${signal}`;
+    await using _held = await client.acquire(name);
+    await using program = lock([name, "--", "true"]);
+    for await (const { locks } of client.watchLocks({ name })) if (locks[0]?.waiterCount === 1) break;
+    program.kill(signal);
+    expect(await program.ended).toEqual({ code: 128 + constants.signals[signal], signal: null });
+    expect(await client.getLock(name)).toMatchObject({ waiterCount: 0 });
+  });
+
+  it("refuses permits of no semaphore", async () => {
+    expect(await outcome(["--permits", "3", "x", "--", "true"])).toMatch(/^2 .*--semaphore/);
   });
 
   it("says that no server can be reached", async () => {

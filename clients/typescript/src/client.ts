@@ -160,10 +160,12 @@ class SessionClient implements Client {
     return this.#claim(request, options);
   }
 
-  async #claim(request: ClaimRequest, { signal, onWaiting }: AcquireOptions): Promise<HeldLock> {
+  async #claim(request: ClaimRequest, { signal: given, onWaiting }: AcquireOptions): Promise<HeldLock> {
+    const signal = checkSignal(given);
     if (signal?.aborted) throw new HoldfastError("aborted", "the signal was aborted before", { cause: signal.reason });
     const about = { locks: request.locks, onWaiting };
-    const traced = this.#traceparent === undefined ? request : { ...request, traceparent: this.#traceparent() };
+    const traceparent = traceparentOf(this.#traceparent?.());
+    const traced = traceparent === undefined ? request : { ...request, traceparent };
     const claim = this.#runtime.acquire(traced, (claimId) => new LockClaim(this.#runtime, claimId, about));
     if (signal === undefined) return claim.whenGranted;
     const cancel = () => claim.cancel(signal.reason);
@@ -234,6 +236,18 @@ class SessionClient implements Client {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** What was given as a signal; throws `invalid` for what is none, before anything is asked for that it could not end. */
+function checkSignal(given: AbortSignal | null | undefined): AbortSignal | undefined {
+  if (given === undefined || given === null) return undefined;
+  if (typeof given.addEventListener === "function" && typeof given.aborted === "boolean") return given;
+  throw new HoldfastError("invalid", `signal is ${typeof given}, and no AbortSignal`);
+}
+
+/** What cannot be a traceparent is left out: a tracer must not keep anybody from a lock. */
+function traceparentOf(text: string | undefined): string | undefined {
+  return text !== undefined && /^[\x20-\x7e]{1,128}$/.test(text) ? text : undefined;
 }
 
 type WithLockBody<T> = (lock: HeldLock) => T | Promise<T>;

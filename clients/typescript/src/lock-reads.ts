@@ -70,6 +70,7 @@ export class LockReads {
   readonly #clients = new Map<string, LockServiceClient>();
   /** The address that answered last, or is to be asked next. */
   #current: string;
+  #isClosed = false;
 
   /** Throws `HoldfastError` with reason `invalid` if an address or the TLS options cannot be used at all. */
   constructor(settings: Settings, addresses: () => readonly string[]) {
@@ -85,10 +86,12 @@ export class LockReads {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const client of this.#clients.values()) closeChannel(client);
   }
 
   async getLock(name: string, maxClaims: number, signal: AbortSignal | undefined): Promise<LockView> {
+    checkCount("maxClaims", maxClaims);
     const { lock } = await this.#call<GetLockResponse>(signal, (client, options, done) =>
       client.getLock({ name, maxClaims }, new Metadata(), options, done),
     );
@@ -113,6 +116,8 @@ export class LockReads {
   }
 
   async checkToken(name: string, fencingToken: bigint, signal: AbortSignal | undefined): Promise<TokenView> {
+    if (typeof fencingToken !== "bigint" || BigInt.asUintN(64, fencingToken) !== fencingToken)
+      throw new HoldfastError("invalid", `token ${fencingToken} is no bigint from 0 to 2^64 - 1`);
     const { state, claim } = await this.#call<CheckTokenResponse>(signal, (client, options, done) =>
       client.checkToken({ name, fencingToken }, new Metadata(), options, done),
     );
@@ -124,6 +129,7 @@ export class LockReads {
     maxWaiters: number,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<LockChanges, void, undefined> {
+    checkCount("maxWaiters", maxWaiters);
     const request = { prefix: "", name: "", ...target, maxWaiters };
     let began = false;
     for (const round = this.#newRound(); ; ) {
@@ -158,6 +164,7 @@ export class LockReads {
   }
 
   #newRound(): Round {
+    if (this.#isClosed) throw new HoldfastError("closed-by-client", "the client was closed");
     const known = this.#addresses();
     for (const [address, client] of this.#clients)
       if (!known.includes(address)) {
@@ -259,6 +266,11 @@ async function* responses<Response>(
     signal?.removeEventListener("abort", cancel);
     cancel();
   }
+}
+
+function checkCount(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return;
+  throw new HoldfastError("invalid", `${name} is ${value}, and no whole number from 0 to 2^32 - 1`);
 }
 
 const aborted = (signal: AbortSignal) => new HoldfastError("aborted", "the call was aborted", { cause: signal.reason });

@@ -41,7 +41,8 @@ export function claimRequest(
   if (targets.length < 1 || targets.length > 16) throw invalid(`a claim is on 1 to 16 locks, not ${targets.length}`);
   const locks = targets.map(lockSpec);
   if (new Set(locks.map(({ name }) => name)).size < locks.length) throw invalid("a claim names each lock once");
-  if (waitMs !== undefined && !(waitMs >= 0)) throw invalid(`waitMs is ${waitMs}: say 0 for a try, or more to wait`);
+  if (waitMs !== undefined && !(typeof waitMs === "number" && waitMs >= 0))
+    throw invalid(`waitMs is ${waitMs}: say 0 for a try, or more to wait`);
   if (utf8Length(purpose) > 256) throw invalid("purpose is longer than 256 bytes of UTF-8");
   const longest = 1e12; // Thirty years; more does not fit into a duration, and means for ever.
   return {
@@ -65,14 +66,19 @@ export function claimValue(value: string | Uint8Array): Uint8Array {
 const noValue = new Uint8Array();
 
 function lockSpec(target: LockTarget): LockSpec {
-  const spec: LockSpec =
-    typeof target === "string" ? { name: target, mode: "exclusive", permits: 0, limit: 0 } : target;
-  const problem = lockNameProblem(spec.name);
-  if (problem !== undefined) throw invalid(`lock name ${JSON.stringify(spec.name)} ${problem}`);
-  const { mode, permits, limit } = spec;
-  if (mode === "semaphore" && !(isCount(limit) && isCount(permits) && permits <= limit))
-    throw invalid(`permits ${permits} of limit ${limit}: say 1 <= permits <= limit < 2^32`);
-  return spec;
+  // Programs in JavaScript give anything, and what the encoder chokes on would end the stream of all claims.
+  const given: Partial<LockSpec> | undefined =
+    typeof target === "string" ? { name: target, mode: "exclusive" } : (target ?? undefined);
+  const { name, mode, permits = 0, limit = 0 } = given ?? {};
+  if (typeof name !== "string") throw invalid("a lock is a name, or what shared() or semaphore() makes");
+  const problem = lockNameProblem(name);
+  if (problem !== undefined) throw invalid(`lock name ${JSON.stringify(name)} ${problem}`);
+  if (mode === "semaphore") {
+    if (!(isCount(limit) && isCount(permits) && permits <= limit))
+      throw invalid(`permits ${permits} of limit ${limit}: say 1 <= permits <= limit < 2^32`);
+  } else if (mode !== "exclusive" && mode !== "shared") throw invalid(`there is no mode ${JSON.stringify(mode)}`);
+  else if (permits !== 0 || limit !== 0) throw invalid(`permits and limit are a semaphore's, not of mode ${mode}`);
+  return { name, mode, permits, limit };
 }
 
 const isCount = (n: number) => Number.isInteger(n) && n >= 1 && n < 2 ** 32;

@@ -89,8 +89,8 @@ export function settingsFrom(addresses: string | readonly string[], options: Con
   return {
     addresses: list,
     ttlMs: milliseconds("ttlMs", options.ttlMs ?? 15_000, 2000),
-    onDisconnect: options.onDisconnect ?? "keep",
-    liveness: options.liveness ?? "heartbeat",
+    onDisconnect: oneOf("onDisconnect", options.onDisconnect ?? "keep", ["keep", "release"]),
+    liveness: oneOf("liveness", options.liveness ?? "heartbeat", ["heartbeat", "transport"]),
     tls: tls === true ? {} : tls === false ? undefined : tls,
     client: describeClient(clientName),
     labels: checkLabels(labels),
@@ -124,6 +124,11 @@ function checkLabels(labels: Readonly<Record<string, string>>): Readonly<Record<
     if (utf8Length(value) > 255) throw invalid("labels", `value of ${JSON.stringify(key)}: at most 255 bytes`);
   }
   return { ...labels };
+}
+
+function oneOf<Word extends string>(name: string, value: Word, words: readonly Word[]): Word {
+  if (words.includes(value)) return value;
+  throw invalid(name, `${JSON.stringify(value)} is none of ${words.join(", ")}`);
 }
 
 function milliseconds(name: string, value: number, least: number): number {

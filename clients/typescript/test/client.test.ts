@@ -190,10 +190,44 @@ describe("acquire", () => {
       () => client.acquire("a", { purpose: "x".repeat(257) }),
       () => client.acquire("a", { value: "x".repeat(4097) }),
       () => client.acquire(semaphore("a", { limit: 2, permits: 3 })),
+      // What a program in JavaScript may give.
+      ...[undefined, null, 7, {}, { name: "a" }, { name: 7, mode: "shared" }, { name: "a", mode: "write" }].map(
+        (target) => () => client.acquire(target as never),
+      ),
+      () => client.acquire({ name: "a", mode: "exclusive", permits: 3, limit: 5 }),
+      () => client.acquire({ name: "a", mode: "shared", permits: Number.NaN, limit: 0 }),
+      () => client.acquire("a", { waitMs: null as never }),
+      () => client.acquire("a", { signal: {} as never }),
+      () => client.withLock("a", { signal: 7 as never }, () => undefined),
     ])
       expect(await rejection(wrong())).toMatchObject({ reason: "invalid" });
     void client.acquire("b").catch(() => {});
     expect(await session.nextSketch()).toEqual(["acquire 1"]);
+  });
+
+  it("takes null for no signal, as fetch does, and a kind that says no more than its mode", async () => {
+    const { client, session } = await connected();
+    session.grantAll();
+    const lock = await client.acquire({ name: "a", mode: "shared" } as never, { signal: null as never });
+    expect(lock.held).toBe(true);
+    await client.withLock("b", { signal: null as never }, (held) => expect(held.held).toBe(true));
+  });
+
+  it("leaves out a traceparent that cannot be one", async () => {
+    for (const [given, sent] of [
+      [
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      ],
+      ["x".repeat(100_000), ""],
+      ["\ud800", ""],
+      ["", ""],
+      [undefined, ""],
+    ] as const) {
+      const { client, session } = await connected({ traceparent: () => given });
+      void client.acquire("a").catch(() => {});
+      expect(await session.next()).toMatchObject([{ $case: "acquire", value: { traceparent: sent } }]);
+    }
   });
 
   it("does not settle late: an abort after the grant changes nothing", async () => {
@@ -540,6 +574,8 @@ describe("a client", () => {
       ["127.0.0.1:7400", { labels: { "": "x" } }],
       ["127.0.0.1:7400", { labels: { a: "x".repeat(256) } }],
       ["127.0.0.1:7400", { tls: { cert: "no certificate" } }],
+      ["127.0.0.1:7400", { onDisconnect: "keeps" as "keep" }],
+      ["127.0.0.1:7400", { liveness: "" as "transport" }],
     ] as const)
       expect(() => connect(addresses, options)).toThrow(expect.objectContaining({ reason: "invalid" }));
   });

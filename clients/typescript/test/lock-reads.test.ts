@@ -89,6 +89,27 @@ describe("looking", () => {
     await expect(it.getLock("a//b")).rejects.toMatchObject({ name: "HoldfastError", reason: "invalid", lock: "a//b" });
   });
 
+  it("sends nothing that cannot be right, and nothing once it is closed", async () => {
+    const it = await client({});
+    for (const wrong of [
+      () => it.getLock("a", { maxClaims: -1 }),
+      () => it.getLock("a", { maxClaims: Number.NaN }),
+      () => it.checkToken("a", -1n),
+      () => it.checkToken("a", 2n ** 64n),
+      () => it.checkToken("a", 7 as never),
+      () => it.watchLocks({ name: "a" }, { maxWaiters: 0.5 }).next(),
+    ])
+      await expect(wrong()).rejects.toMatchObject({ name: "HoldfastError", reason: "invalid" });
+    await it.close();
+    for (const late of [
+      () => it.getLock("a"),
+      () => it.checkToken("a", 1n),
+      () => it.listLocks().next(),
+      () => it.watchLocks({ name: "a" }).next(),
+    ])
+      await expect(late()).rejects.toMatchObject({ name: "HoldfastError", reason: "closed-by-client" });
+  });
+
   it("asks the next address when one is gone or cannot answer, and stays there", async () => {
     let asked = 0;
     const unable = await serve({
