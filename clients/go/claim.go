@@ -62,10 +62,27 @@ func (c *claim) await(ctx context.Context, onWaiting func(Place)) error {
 			return c.giveUpWaiting(ctx)
 		case <-c.moved:
 			if place, ok := c.takePlace(); ok {
-				onWaiting(place)
+				c.tell(onWaiting, place)
 			}
 		}
 	}
+}
+
+// tell calls the program's function. If that panics or ends the goroutine nobody is there to be granted anything.
+func (c *claim) tell(onWaiting func(Place), place Place) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		c.runtime.mu.Lock()
+		defer c.runtime.mu.Unlock()
+		if c.stage == claimWanted || c.stage == claimHeld {
+			c.giveUp()
+		}
+	}()
+	onWaiting(place)
+	returned = true
 }
 
 // takePlace is the latest place, unless it waits no more.

@@ -3,6 +3,7 @@ package holdfast
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 
 	"github.com/holdfast-lock/holdfast/clients/go/internal/session"
@@ -140,7 +141,7 @@ func (c *Client) acquire(ctx context.Context, specs []Spec, o lockOptions) (*Loc
 		return nil, aborted(ctx, "locking "+quoted(request.Locks))
 	}
 	if c.traceparent != nil {
-		request.Traceparent = c.traceparent(ctx)
+		request.Traceparent = traceparentFrom(c.traceparent(ctx))
 	}
 	if o.stranger {
 		return c.claim(ctx, request, o, nil)
@@ -156,15 +157,27 @@ func (c *Client) acquire(ctx context.Context, specs []Spec, o lockOptions) (*Loc
 		}
 	}
 	request.ReentryID = c.threadFor(f, request.Locks)
-	lock, err := c.claim(ctx, request, o, &frame{thread: request.ReentryID, parent: f})
+	var lock *Lock
 	if f != nil {
-		if err != nil {
-			f.children.Add(-1)
-		} else {
-			lock.inside = f
-		}
+		// Also when OnWaiting panics.
+		defer func() {
+			if lock == nil || err != nil {
+				f.children.Add(-1)
+			} else {
+				lock.inside = f
+			}
+		}()
 	}
+	lock, err = c.claim(ctx, request, o, &frame{thread: request.ReentryID, parent: f})
 	return lock, err
+}
+
+// traceparentFrom leaves out what cannot be one: a tracer must not keep anybody from a lock.
+func traceparentFrom(text string) string {
+	if len(text) > 128 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return ""
+	}
+	return text
 }
 
 // claim makes a claim and waits for it. What is granted is a frame for what is nested in it, if there is one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -233,17 +234,21 @@ func TestWhatACallerGetsWrongIsRefusedHereAndHarmsNobody(t *testing.T) {
 	held := lock(t, client, "unharmed")
 	defer held.Unlock(patient(t))
 	for what, call := range map[string]func() error{
-		"empty name":     func() error { _, err := client.Lock(patient(t), ""); return err },
-		"bad UTF-8":      func() error { _, err := client.Lock(patient(t), "\xff"); return err },
-		"empty segment":  func() error { _, err := client.Lock(patient(t), "a//b"); return err },
-		"control":        func() error { _, err := client.Lock(patient(t), "a\n"); return err },
-		"negative wait":  func() error { _, err := client.Lock(patient(t), "a", holdfast.Wait(-1)); return err },
-		"long value":     func() error { return held.Update(patient(t), make([]byte, 4097)) },
-		"no locks":       func() error { _, err := client.LockAll(patient(t), nil); return err },
-		"bad purpose":    func() error { _, err := client.Lock(patient(t), "a", holdfast.Purpose("\xff")); return err },
-		"permits":        func() error { _, err := client.Semaphore("a", 1).Acquire(patient(t), 2); return err },
-		"short TTL":      func() error { _, err := holdfast.Dial([]string{"x:1"}, holdfast.WithTTL(1)); return err },
-		"no address":     func() error { _, err := holdfast.Dial(nil); return err },
+		"empty name":    func() error { _, err := client.Lock(patient(t), ""); return err },
+		"bad UTF-8":     func() error { _, err := client.Lock(patient(t), "\xff"); return err },
+		"empty segment": func() error { _, err := client.Lock(patient(t), "a//b"); return err },
+		"control":       func() error { _, err := client.Lock(patient(t), "a\n"); return err },
+		"negative wait": func() error { _, err := client.Lock(patient(t), "a", holdfast.Wait(-1)); return err },
+		"long value":    func() error { return held.Update(patient(t), make([]byte, 4097)) },
+		"no locks":      func() error { _, err := client.LockAll(patient(t), nil); return err },
+		"bad purpose":   func() error { _, err := client.Lock(patient(t), "a", holdfast.Purpose("\xff")); return err },
+		"permits":       func() error { _, err := client.Semaphore("a", 1).Acquire(patient(t), 2); return err },
+		"short TTL":     func() error { _, err := holdfast.Dial([]string{"x:1"}, holdfast.WithTTL(1)); return err },
+		"no address":    func() error { _, err := holdfast.Dial(nil); return err },
+		"no such mode": func() error {
+			_, err := client.LockAll(patient(t), []holdfast.Spec{{Name: "a", Mode: 77}})
+			return err
+		},
 		"look at a name": func() error { _, err := client.GetLock(patient(t), ""); return err },
 		"twice": func() error {
 			_, err := client.LockAll(patient(t), []holdfast.Spec{holdfast.Exclusive("a"), holdfast.Shared("a")})
@@ -256,6 +261,35 @@ func TestWhatACallerGetsWrongIsRefusedHereAndHarmsNobody(t *testing.T) {
 	}
 	if !held.Held() {
 		t.Error("it cost another lock")
+	}
+}
+
+func TestAPanicOfOnWaitingLeavesThePlaceInTheQueue(t *testing.T) {
+	client := dial(t)
+	held := lock(t, client, "panics")
+	for range 2 {
+		func() {
+			defer func() {
+				if recover() != "mine" {
+					t.Error("the panic was not mine")
+				}
+			}()
+			_, err := client.Lock(patient(t), "panics", holdfast.OnWaiting(func(holdfast.Place) { panic("mine") }))
+			t.Errorf("Lock returned %v", err)
+		}()
+	}
+	held.Unlock(patient(t))
+	lock(t, dial(t), "panics").Unlock(patient(t))
+	info, err := client.GetLock(patient(t), "panics")
+	if err != nil || info.State != holdfast.Free {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+func TestATraceparentThatCannotBeOneKeepsNobodyFromALock(t *testing.T) {
+	for _, bad := range []string{strings.Repeat("x", 100_000), "\xff", "a\nb"} {
+		client := dial(t, holdfast.WithTraceparent(func(context.Context) string { return bad }))
+		lock(t, client, "traced").Unlock(patient(t))
 	}
 }
 

@@ -17,6 +17,10 @@ type Locker struct {
 	options []LockOption
 	onLost  func(*LostError)
 
+	// inside is locked as long as a goroutine is between Lock and Unlock, also when the lock was lost meanwhile: the next
+	// one may not be in before, or that Unlock would give up the lock of the next.
+	inside sync.Mutex
+
 	mu      sync.Mutex
 	current *Lock
 }
@@ -36,10 +40,18 @@ func (c *Client) Locker(name string, onLost func(*LostError), options ...LockOpt
 // Lock returns when the lock is held. It asks again for as long as the service cannot be reached or has had enough of
 // us, and panics when asking again cannot help: with a wrong name, without permission, or after [Client.Close].
 func (l *Locker) Lock() {
+	l.inside.Lock()
+	isHeld := false
+	defer func() {
+		if !isHeld {
+			l.inside.Unlock()
+		}
+	}()
 	for {
 		lock, err := l.client.Lock(context.Background(), l.name, with(l.options, WithoutReentry())...)
 		if err == nil {
 			l.hold(lock)
+			isHeld = true
 			return
 		}
 		for _, hopeless := range []error{ErrInvalid, ErrNotPermitted, ErrClosed, ErrConflictingMode} {
@@ -76,6 +88,7 @@ func (l *Locker) Unlock() {
 	cancel()
 	// Held for good or lost: onLost tells.
 	_ = lock.Unlock(done)
+	l.inside.Unlock()
 }
 
 // Current is the lock that is held, for its token; nil: it is not locked.

@@ -3,6 +3,7 @@ package holdfast_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	holdfast "github.com/holdfast-lock/holdfast/clients/go"
 )
@@ -43,6 +44,36 @@ func TestALockerTellsOfALoss(t *testing.T) {
 	locker.Unlock()
 	locker.Lock()
 	locker.Unlock()
+}
+
+// Who has lost the lock unlocks when it likes, and not the lock of whoever is let in meanwhile.
+func TestALockerKeepsTheNextGoroutineOutUntilTheOneThatLostHasUnlocked(t *testing.T) {
+	client := dialTo(t, []string{alone.Address})
+	lost := make(chan *holdfast.LostError, 2)
+	locker := client.Locker("locker/two", func(loss *holdfast.LostError) { lost <- loss })
+	locker.Lock()
+	first := locker.Current()
+	entered := make(chan *holdfast.Lock)
+	go func() {
+		locker.Lock()
+		entered <- locker.Current()
+	}()
+	release(t, alone.Address, "locker/two", first.Token())
+	<-lost
+	select {
+	case <-entered:
+		t.Fatal("two goroutines are between Lock and Unlock")
+	case <-time.After(200 * time.Millisecond):
+	}
+	locker.Unlock()
+	second := <-entered
+	if !second.Held() || second.Token() <= first.Token() {
+		t.Errorf("the next one has token %d, held: %v", second.Token(), second.Held())
+	}
+	locker.Unlock()
+	if locker.Current() != nil {
+		t.Error("it is still locked")
+	}
 }
 
 func TestALockerPanicsWhereAskingAgainCannotHelp(t *testing.T) {

@@ -152,20 +152,24 @@ func TestABrokenConnectionLosesEverythingWhereThatIsWanted(t *testing.T) {
 	relay.Mend()
 }
 
-func TestALockReleasedByForceIsLost(t *testing.T) {
-	client := dial(t)
-	held := lock(t, client, "forced")
-	conn, err := grpc.NewClient(shared.Addresses()[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
+// release frees a lock by force.
+func release(t *testing.T, address, name string, token uint64) {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_, err = pb.NewAdminServiceClient(conn).ReleaseLock(patient(t), &pb.ReleaseLockRequest{
-		Name: "forced", FencingToken: held.Token(), Justification: "a test",
-	})
-	if err != nil {
+	request := &pb.ReleaseLockRequest{Name: name, FencingToken: token, Justification: "a test"}
+	if _, err = pb.NewAdminServiceClient(conn).ReleaseLock(patient(t), request); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestALockReleasedByForceIsLost(t *testing.T) {
+	client := dial(t)
+	held := lock(t, client, "forced")
+	release(t, shared.Addresses()[0], "forced", held.Token())
 	<-held.Context().Done()
 	if !errors.Is(held.Err(), holdfast.ErrReleasedByForce) || !errors.Is(held.Err(), holdfast.ErrLost) {
 		t.Errorf("it was lost by %v", held.Err())

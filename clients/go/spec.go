@@ -82,6 +82,8 @@ func (s Spec) check() error {
 		if s.Permits < 1 || s.Limit < s.Permits || int64(s.Limit) > most {
 			return invalid("permits %d of limit %d: say 1 <= permits <= limit < 2^32", s.Permits, s.Limit)
 		}
+	} else if s.Mode != ModeExclusive && s.Mode != ModeShared {
+		return invalid("lock %q has mode %d, and there is none", s.Name, s.Mode)
 	} else if s.Permits != 0 || s.Limit != 0 {
 		return invalid("lock %q is %s, so it has neither permits nor limit", s.Name, s.Mode)
 	}
