@@ -40,6 +40,17 @@ final class Channels {
     return builder.build();
   }
 
+  /** Throws {@code HoldfastException} with reason invalid if an address is none that gRPC can use. Connects to nothing. */
+  static void checkAddresses(Settings settings) {
+    for (String address : settings.addresses())
+      try {
+        connect(address, settings).shutdownNow();
+      } catch (RuntimeException e) {
+        throw new HoldfastException(
+            Reason.INVALID, "addresses: \"" + address + "\" cannot be used: " + e.getMessage(), null, e);
+      }
+  }
+
   /** Throws {@code HoldfastException} with reason invalid if these cannot be used. */
   static void check(TlsOptions tls) {
     try {

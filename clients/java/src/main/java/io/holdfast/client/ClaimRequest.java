@@ -11,9 +11,12 @@ import java.util.stream.Collectors;
  * @param waitNanos {@link Moment#NEVER}: for ever; 0: try
  */
 record ClaimRequest(Acquire acquire, long waitNanos) {
-  /** The same from a place in a trace; {@code null} or empty: from none. */
+  /**
+   * The same from a place in a trace; {@code null} or empty: from none. So is what cannot be such a place: a tracer must
+   * not keep anybody from a lock.
+   */
   ClaimRequest traced(String traceparent) {
-    if (traceparent == null || traceparent.isEmpty()) return this;
+    if (traceparent == null || !traceparent.matches("[ -~]{1,128}")) return this;
     return new ClaimRequest(acquire.toBuilder().setTraceparent(traceparent).build(), waitNanos);
   }
 

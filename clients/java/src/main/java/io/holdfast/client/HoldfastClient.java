@@ -101,11 +101,11 @@ public final class HoldfastClient implements AutoCloseable {
     if (Thread.interrupted()) throw new InterruptedException();
     if (!options.isReentrant()) {
       HeldLock lock = want(targets, options, "").await(true);
-      return inside(lock, action, () -> Futures.join(lock.releaseAsync()));
+      return inside(lock, action, () -> LockClaim.release(lock));
     }
     ThreadsOfControl.Hold hold = enter(targets, options, true);
     return inside(hold.lock, action, () -> {
-      if (threads.leave(hold, targets)) Futures.join(hold.lock.releaseAsync());
+      if (threads.leave(hold, targets)) LockClaim.release(hold.lock);
     });
   }
 

@@ -156,7 +156,7 @@ public final class HoldfastClientBuilder {
         .setClient(describeClient())
         .putAllLabels(labels)
         .build();
-    return new HoldfastClient(new Settings(
+    Settings settings = new Settings(
         List.copyOf(addresses),
         open,
         tls,
@@ -164,7 +164,9 @@ public final class HoldfastClientBuilder {
         callTimeout.toNanos(),
         closeTimeout.toNanos(),
         callbackExecutor,
-        traceparent));
+        traceparent);
+    Channels.checkAddresses(settings);
+    return new HoldfastClient(settings);
   }
 
   private ClientInfo describeClient() {

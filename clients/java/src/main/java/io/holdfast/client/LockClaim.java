@@ -196,6 +196,11 @@ final class LockClaim implements HeldLock, ClaimOwner {
     return callbacks.publish(startRelease());
   }
 
+  /** Gives a lock up, lost or not, and waits for it on no thread of the program: the caller's may be the only one. */
+  static void release(HeldLock lock) {
+    Futures.join(((LockClaim) lock).startRelease());
+  }
+
   private CompletableFuture<ReleaseOutcome> startRelease() {
     if (look() instanceof Stage.Held) giveUp();
     return stage.get() instanceof Stage.Released released

@@ -115,11 +115,19 @@ final class LockReads {
   }
 
   private LockServiceStub stub(String address) {
-    ManagedChannel channel = channels.computeIfAbsent(address, made -> Channels.connect(made, settings));
+    ManagedChannel channel = channels.computeIfAbsent(address, made -> connect(made));
     // Whoever closes drops what it sees; what was put there meanwhile is dropped here.
     if (isClosed) drop(address);
     if (isClosed) throw new HoldfastException(Reason.CLOSED_BY_CLIENT, "the client was closed", null, null);
     return LockServiceGrpc.newStub(channel);
+  }
+
+  private ManagedChannel connect(String address) {
+    try {
+      return Channels.connect(address, settings);
+    } catch (RuntimeException e) {
+      throw new HoldfastException(Reason.UNREACHABLE, address + ": " + e.getMessage(), null, e);
+    }
   }
 
   /** The addresses that one call asks, one after the other. */
@@ -189,8 +197,9 @@ final class LockReads {
     };
     try {
       start.accept(round.stub().withDeadlineAfter(shareNanos, TimeUnit.NANOSECONDS), answer);
-    } catch (HoldfastException closed) {
-      future.completeExceptionally(closed);
+    } catch (HoldfastException failure) {
+      // Closed, or an address that gRPC cannot use.
+      answer.onError(failure);
     }
   }
 

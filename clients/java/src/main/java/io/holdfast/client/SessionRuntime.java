@@ -1,6 +1,7 @@
 package io.holdfast.client;
 
 import com.google.protobuf.ByteString;
+import io.grpc.ManagedChannel;
 import io.holdfast.v1.GrantedLock;
 import io.holdfast.v1.SessionCommand;
 import io.holdfast.v1.SessionEvent;
@@ -202,7 +203,16 @@ final class SessionRuntime implements SessionEffects {
 
   @Override
   public void dial(int streamNo, String address) {
-    streams.put(streamNo, new SessionStream(Channels.connect(address, settings), new SessionStream.Listener() {
+    ManagedChannel channel;
+    try {
+      channel = Channels.connect(address, settings);
+    } catch (RuntimeException e) {
+      // An address that a server told of, which gRPC cannot use: the next one is tried.
+      Failure why = new Failure(Reason.UNREACHABLE, address + ": " + e.getMessage());
+      submit(() -> machine.broken(streamNo, why, now()), over -> {});
+      return;
+    }
+    streams.put(streamNo, new SessionStream(channel, new SessionStream.Listener() {
       @Override
       public void connected() {
         submit(() -> machine.connected(streamNo, now()), why -> {});

@@ -20,6 +20,9 @@ import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
@@ -133,6 +136,44 @@ class HoldfastClientTest {
       assertEquals(Optional.empty(), lock.loss());
       HoldfastException refused = assertThrows(HoldfastException.class, () -> lock.update("late"));
       assertEquals(Reason.NOT_FOUND, refused.reason());
+    }
+
+    @Test
+    void refusesAddressesThatCannotBeUsedBeforeAnythingIsHeld() {
+      for (String address : List.of("http://127.0.0.1:7400", "127.0.0.1:no", "unix:relative:\u0000")) {
+        HoldfastException refused = assertThrows(
+            HoldfastException.class,
+            () -> HoldfastClient.builder(service.address(), address).build(),
+            address);
+        assertEquals(Reason.INVALID, refused.reason());
+        assertTrue(refused.getMessage().contains(address), refused.getMessage());
+      }
+    }
+
+    @Test
+    void leavesOutATraceparentThatCannotBeOne() throws Exception {
+      for (String bad : List.of("x".repeat(100_000), "\ud800", "a\nb"))
+        try (HoldfastClient traced = HoldfastClient.builder(service.address()).traceparent(() -> bad).build();
+            HeldLock held = traced.acquire("acquire/traced")) {
+          assertTrue(held.isHeld());
+        }
+    }
+
+    @Test
+    void releasesInsideWithLockOnTheOnlyThreadOfItsCallbacks() throws Exception {
+      ExecutorService only = Executors.newSingleThreadExecutor();
+      try (HoldfastClient busy =
+          HoldfastClient.builder(service.address()).callbackExecutor(only).build()) {
+        for (boolean reentrant : new boolean[] {true, false}) {
+          AcquireOptions options = AcquireOptions.DEFAULTS.reentrant(reentrant);
+          Future<Boolean> held = only.submit(
+              () -> busy.withLock(exclusive("acquire/only"), options, lock -> lock.isHeld()));
+          assertTrue(held.get(PATIENCE_S, TimeUnit.SECONDS));
+        }
+      } finally {
+        only.shutdownNow();
+      }
+      assertEquals(LockView.State.FREE, stranger.getLock("acquire/only").state());
     }
 
     @Test
