@@ -43,7 +43,8 @@ export function listenToKeys(showHelp: () => void): () => void {
 }
 
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.closest("input, textarea, select, dialog") !== null;
+  // A dialog that has just been closed has the focus until the next frame.
+  return target instanceof HTMLElement && target.closest("input, textarea, select, dialog[open]") !== null;
 }
 
 /** Whether the search for locks is to be typed into as soon as it is there. */

@@ -290,7 +290,8 @@ describe("the console in a browser", () => {
     await page.keyboard.press("?");
     await page.locator("dialog[open]", { hasText: "Keys" }).waitFor();
     await page.keyboard.press("Escape");
-    await page.locator("dialog[open]").waitFor({ state: "detached" });
+    await page.locator("dialog").waitFor({ state: "detached" });
+    await page.waitForFunction(() => document.activeElement === document.body);
     for (const [keys, heading] of [
       ["gl", "Locks"],
       ["gs", "Sessions"],
@@ -311,6 +312,21 @@ describe("the console in a browser", () => {
     await page.keyboard.press("Enter");
     expect(await page.evaluate(() => document.activeElement?.id)).toBe("main");
     expect(console.complaints).toEqual([]);
+  });
+
+  it("takes keys as soon as a dialog is closed, which keeps the focus for a moment", async () => {
+    await using console = await open();
+    const { page } = console;
+    await hears(page);
+    await page.keyboard.press("?");
+    await page.locator("dialog[open]").waitFor();
+    await page.evaluate(() => {
+      const dialog = document.querySelector("dialog")!;
+      dialog.close();
+      for (const key of "gl")
+        dialog.querySelector("button")!.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    });
+    await page.locator("h1:focus", { hasText: "Locks" }).waitFor();
   });
 
   it("says since when it is cut off or hears nothing, greys what it shows, and comes back by itself", async () => {
