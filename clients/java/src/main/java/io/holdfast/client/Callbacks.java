@@ -25,20 +25,31 @@ final class Callbacks implements Executor {
 
   private static ThreadPoolExecutor newPool() {
     AtomicInteger count = new AtomicInteger();
-    return new ThreadPoolExecutor(0, Integer.MAX_VALUE, 1, TimeUnit.SECONDS, new SynchronousQueue<>(), task -> {
-      Thread thread = new Thread(task, "holdfast-callback-" + count.incrementAndGet());
-      thread.setDaemon(true);
-      return thread;
-    });
+    return new ThreadPoolExecutor(
+        0,
+        Integer.MAX_VALUE,
+        1,
+        TimeUnit.SECONDS,
+        new SynchronousQueue<>(),
+        task -> newThread(task, "holdfast-callback-" + count.incrementAndGet()));
   }
 
-  /** On the caller's thread when the client was closed, or the executor refuses: no word is lost. */
+  private static Thread newThread(Runnable task, String name) {
+    Thread thread = new Thread(task, name);
+    thread.setDaemon(true);
+    return thread;
+  }
+
+  /**
+   * On a thread of its own when the client was closed, or the executor refuses: no word is lost, and the caller may be
+   * the session's thread.
+   */
   @Override
   public void execute(Runnable task) {
     try {
       executor.execute(task);
     } catch (RejectedExecutionException ended) {
-      task.run();
+      newThread(task, "holdfast-callback").start();
     }
   }
 

@@ -2,6 +2,7 @@ package io.holdfast.client;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Supplier;
@@ -98,6 +99,7 @@ public final class HoldfastClient implements AutoCloseable {
    */
   public <T, X extends Exception> T withLock(
       List<LockTarget> targets, AcquireOptions options, LockedAction<T, X> action) throws X, InterruptedException {
+    Objects.requireNonNull(action, "action");
     if (Thread.interrupted()) throw new InterruptedException();
     if (!options.isReentrant()) {
       HeldLock lock = want(targets, options, "").await(true);
@@ -202,15 +204,16 @@ public final class HoldfastClient implements AutoCloseable {
   }
 
   /**
-   * One lock as of now, with at most {@code maxClaims} (1 to 1,000) holders and as many waiters.
+   * One lock as of now, with at most {@code maxClaims} holders and as many waiters: 1 to 1,000, or 0 for 100.
    *
+   * @throws HoldfastException with {@link Reason#INVALID} for any other {@code maxClaims}
    * @throws HoldfastUnavailableException when no server answered within the call timeout
    */
   public LockView getLock(String name, int maxClaims) {
     return Futures.join(reads.getLock(name, maxClaims));
   }
 
-  /** {@link #getLock(String, int)} without blocking a thread. */
+  /** {@link #getLock(String, int)} without blocking a thread. Throws at once only what is invalid. */
   public CompletableFuture<LockView> getLockAsync(String name, int maxClaims) {
     return callbacks.publish(reads.getLock(name, maxClaims));
   }

@@ -121,7 +121,8 @@ public final class HoldfastClientBuilder {
 
   /**
    * Where listeners are called and futures complete. Not one that runs tasks on the thread that submits them: a listener
-   * would hold up the heartbeats. Default: daemon threads of the client's own, as many as are needed.
+   * would hold up the heartbeats. Each task that it refuses gets a daemon thread of its own. Default: daemon threads of
+   * the client's own, as many as are needed.
    */
   public HoldfastClientBuilder callbackExecutor(Executor executor) {
     callbackExecutor = Objects.requireNonNull(executor);

@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayDeque;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
@@ -180,6 +181,7 @@ final class LockClaim implements HeldLock, ClaimOwner {
 
   @Override
   public void onLost(Consumer<? super LockLostException> listener) {
+    Objects.requireNonNull(listener, "listener");
     look();
     loss.thenAcceptAsync(lost -> Callbacks.guarded(() -> listener.accept(lost)), callbacks);
   }

@@ -38,6 +38,9 @@ final class LockReads {
   /** One address may stand for several servers, of which the next may answer. */
   private static final int LEAST_ATTEMPTS = 3;
 
+  /** The most holders that a server shows of one lock, and the most waiters. */
+  private static final int MAX_CLAIMS = 1000;
+
   private final Settings settings;
   /** Where the service can be reached now: changes as servers tell of others. */
   private final Supplier<List<String>> addresses;
@@ -55,7 +58,12 @@ final class LockReads {
     this.current = new AtomicReference<>(addresses.get().get(0));
   }
 
+  static void checkCount(String what, int count, int most) {
+    if (count < 0 || count > most) throw HoldfastException.invalid(what + " is " + count + ", and not from 0 to " + most);
+  }
+
   CompletableFuture<LockView> getLock(String name, int maxClaims) {
+    checkCount("maxClaims", maxClaims, MAX_CLAIMS);
     GetLockRequest request = GetLockRequest.newBuilder().setName(name).setMaxClaims(maxClaims).build();
     return this.<GetLockResponse>call((stub, answer) -> stub.getLock(request, answer))
         .thenApply(response -> LockView.fromWire(response.getLock()));
@@ -97,6 +105,7 @@ final class LockReads {
   }
 
   LockWatch watchLocks(WatchTarget target, LockWatcher watcher) {
+    if (isClosed) throw closed();
     Watching watching = new Watching(target.toWire(), watcher);
     watching.start();
     return watching;
@@ -118,8 +127,12 @@ final class LockReads {
     ManagedChannel channel = channels.computeIfAbsent(address, made -> connect(made));
     // Whoever closes drops what it sees; what was put there meanwhile is dropped here.
     if (isClosed) drop(address);
-    if (isClosed) throw new HoldfastException(Reason.CLOSED_BY_CLIENT, "the client was closed", null, null);
+    if (isClosed) throw closed();
     return LockServiceGrpc.newStub(channel);
+  }
+
+  private static HoldfastException closed() {
+    return new HoldfastException(Reason.CLOSED_BY_CLIENT, "the client was closed", null, null);
   }
 
   private ManagedChannel connect(String address) {
@@ -220,7 +233,15 @@ final class LockReads {
     }
 
     void start() {
-      round.stub().watchLocks(request, this);
+      LockServiceStub stub;
+      try {
+        stub = round.stub();
+      } catch (HoldfastException failure) {
+        // Closed, or an address that gRPC cannot use.
+        onError(failure);
+        return;
+      }
+      stub.watchLocks(request, this);
       if (isOver) cancel();
     }
 

@@ -11,6 +11,14 @@ import io.holdfast.v1.WatchLocksRequest;
  * @param maxWaiters how many waiters to show with each, at most 100; 0: only their count
  */
 public record WatchTarget(String name, String prefix, int maxWaiters) {
+  /** The most waiters that a server shows. */
+  private static final int MAX_WAITERS = 100;
+
+  /** Throws {@link HoldfastException} with {@link Reason#INVALID} if {@code maxWaiters} is out of range. */
+  public WatchTarget {
+    LockReads.checkCount("maxWaiters", maxWaiters, MAX_WAITERS);
+  }
+
   /** Exactly one lock, without its waiters. */
   public static WatchTarget name(String name) {
     return new WatchTarget(LockTarget.exclusive(name).name(), "", 0);
