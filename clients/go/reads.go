@@ -139,14 +139,27 @@ type LookOption func(*lookOptions)
 type lookOptions struct {
 	maxClaims, maxWaiters uint32
 	state                 pb.LockState
+	// problem is what is wrong with an option: what it was given to fails with it.
+	problem error
 }
 
-// MaxClaims bounds the holders that [Client.GetLock] returns, and the waiters. Default 100, at most 1,000.
-func MaxClaims(n int) LookOption { return func(o *lookOptions) { o.maxClaims = uint32(max(0, n)) } }
+// MaxClaims bounds the holders that [Client.GetLock] returns, and the waiters: 1 to 1,000, or 0 for 100. Default 100.
+func MaxClaims(n int) LookOption {
+	return func(o *lookOptions) { o.maxClaims = o.count("MaxClaims", n, 1_000) }
+}
 
-// MaxWaiters bounds the waiters that [Client.WatchLocks] sends with each lock. Default: none, only their count. At most
-// 100.
-func MaxWaiters(n int) LookOption { return func(o *lookOptions) { o.maxWaiters = uint32(max(0, n)) } }
+// MaxWaiters bounds the waiters that [Client.WatchLocks] sends with each lock: 0 to 100. Default: none, only their count.
+func MaxWaiters(n int) LookOption {
+	return func(o *lookOptions) { o.maxWaiters = o.count("MaxWaiters", n, 100) }
+}
+
+func (o *lookOptions) count(what string, n, most int) uint32 {
+	if n < 0 || n > most {
+		o.problem = invalid("%s is %d, not 0 to %d", what, n, most)
+		return 0
+	}
+	return uint32(n)
+}
 
 // InState has [Client.ListLocks] list only the locks that are Held, or only those that are Contended. Default: both.
 func InState(state LockState) LookOption {
@@ -174,7 +187,11 @@ func (c *Client) GetLock(ctx context.Context, name string, options ...LookOption
 	if problem := nameProblem(name); problem != "" {
 		return LockInfo{}, invalid("lock name %q %s", name, problem)
 	}
-	request := &pb.GetLockRequest{Name: name, MaxClaims: lookOptionsFrom(options).maxClaims}
+	o := lookOptionsFrom(options)
+	if o.problem != nil {
+		return LockInfo{}, o.problem
+	}
+	request := &pb.GetLockRequest{Name: name, MaxClaims: o.maxClaims}
 	response, err := ask(ctx, c.reads, func(ctx context.Context, s pb.LockServiceClient) (*pb.GetLockResponse, error) {
 		return s.GetLock(ctx, request)
 	})
@@ -189,6 +206,10 @@ func (c *Client) GetLock(ctx context.Context, name string, options ...LookOption
 func (c *Client) ListLocks(ctx context.Context, prefix string, options ...LookOption) iter.Seq2[LockInfo, error] {
 	o := lookOptionsFrom(options)
 	return func(yield func(LockInfo, error) bool) {
+		if o.problem != nil {
+			yield(LockInfo{}, o.problem)
+			return
+		}
 		for token := ""; ; {
 			request := &pb.ListLocksRequest{Prefix: prefix, State: o.state, PageToken: token}
 			page, err := ask(ctx, c.reads,
@@ -268,10 +289,13 @@ type Changes struct {
 // never the latest. It ends by leaving the loop or with an error, which is the last that is yielded; a new watch starts
 // afresh.
 func (c *Client) WatchLocks(ctx context.Context, target Target, options ...LookOption) iter.Seq2[Changes, error] {
-	request := &pb.WatchLocksRequest{
-		Name: target.name, Prefix: target.prefix, MaxWaiters: lookOptionsFrom(options).maxWaiters,
-	}
+	o := lookOptionsFrom(options)
+	request := &pb.WatchLocksRequest{Name: target.name, Prefix: target.prefix, MaxWaiters: o.maxWaiters}
 	return func(yield func(Changes, error) bool) {
+		if o.problem != nil {
+			yield(Changes{}, o.problem)
+			return
+		}
 		if err := c.watch(ctx, request, func(changes Changes) bool { return yield(changes, nil) }); err != nil {
 			yield(Changes{}, err)
 		}

@@ -98,3 +98,20 @@ func TestReadsGoOnAtAnotherServerWhenOneIsGone(t *testing.T) {
 		}
 	}
 }
+
+func TestACountOutOfRangeIsRefused(t *testing.T) {
+	client := dial(t)
+	for _, n := range []int{-1, 1_001} {
+		if _, err := client.GetLock(patient(t), "counts", holdfast.MaxClaims(n)); !errors.Is(err, holdfast.ErrInvalid) {
+			t.Errorf("at most %d claims: %v", n, err)
+		}
+	}
+	for _, n := range []int{-1, 101} {
+		for _, err := range client.WatchLocks(patient(t), holdfast.Named("counts"), holdfast.MaxWaiters(n)) {
+			if !errors.Is(err, holdfast.ErrInvalid) {
+				t.Errorf("at most %d waiters: %v", n, err)
+			}
+			break
+		}
+	}
+}

@@ -15,6 +15,9 @@ func (c *Client) Semaphore(name string, limit int) *Semaphore { return &Semaphor
 
 // Acquire waits until n permits are free for it, and takes them until [Lock.Unlock]. Errors as [Client.Lock];
 // [ErrInvalid] unless 1 <= n <= limit.
+//
+// With the context of a lock that has permits of this semaphore, n of them or more, it takes none: it enters again, as
+// [Client.Lock] does. [WithoutReentry] has it take further ones.
 func (s *Semaphore) Acquire(ctx context.Context, n int, options ...LockOption) (*Lock, error) {
 	return s.client.LockAll(ctx, []Spec{Permits(s.name, n, s.limit)}, options...)
 }
