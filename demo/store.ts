@@ -31,6 +31,9 @@ const server = createServer(async (request, response) => {
   response.writeHead(answer.kind === "stale" ? 409 : 200, { "content-type": "application/json" });
   response.end(JSON.stringify(answer));
 });
+// By default it closes what was idle for a few seconds, as long as one waits here for the lock of a process that was killed;
+// an order that is sent at that moment fails, and no HTTP client repeats a POST.
+server.keepAliveTimeout = 0;
 server.listen(0, "127.0.0.1", () => tell({ kind: "listening", port: (server.address() as AddressInfo).port }));
 
 for await (const line of createInterface(process.stdin)) {
