@@ -96,7 +96,7 @@ function sayFailures(files: readonly FileResult[]): void {
   }
 }
 
-function head(text: string, lines = 8, width = 300): string {
+function head(text: string, lines = 30, width = 300): string {
   const kept = text.split("\n").slice(0, lines);
   return kept.map((line) => line.slice(0, width)).join("\n        ");
 }

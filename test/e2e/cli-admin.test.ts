@@ -345,7 +345,7 @@ describe("hostile texts", () => {
     const reason = "stuck \u001b[31m\u202e\u001b]0;title\u0007";
     const which = ["--token", String(holders[0]!.token), "--reason", reason, "--yes"];
     expect((await run("release", "--force", "hostile/victim", ...which)).code).toBe(0);
-    expect((await victim.ended).code).toBe(200);
+    expect((await victim.ended).code, victim.lastWords).toBe(200);
     expect(victim.stderr).toContain(`who says: ${printable(reason)}`);
     expect(victim.stderr.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
   });

@@ -39,7 +39,7 @@ describe("holdfast elect", () => {
     for await (const { locks } of client.watchLocks({ name: "e/1" })) if (locks[0]?.waiterCount === 1) break;
     expect(await outcome(["leader", "e/1"])).toBe("first\n0");
     first.kill("SIGTERM");
-    expect(await first.ended).toEqual({ code: 143, signal: null });
+    expect(await first.ended, first.lastWords).toEqual({ code: 143, signal: null });
     const [, next] = await second.saw(/leads with (\d+) in e\/1\n/);
     expect(BigInt(next!)).toBeGreaterThan(BigInt(token!));
     expect(await outcome(["leader", "e/1"])).toBe("second\n0");
@@ -61,13 +61,13 @@ describe("holdfast elect", () => {
     await using again = run(["elect", "--ttl", "3s", "--again", "e/5", ...lead], relay.endpoint);
     const [, first] = await again.saw(/leads with (\d+)/);
     relay.cut();
-    expect((await once.ended).code).toBe(200);
+    expect((await once.ended).code, once.lastWords).toBe(200);
     await again.saw(/standing for e\/5 again/, "stderr");
     relay.mend();
     const [, second] = await again.saw(/leads with \d+ in e\/5\nleads with (\d+)/);
     expect(BigInt(second!)).toBeGreaterThan(BigInt(first!));
     again.kill("SIGTERM");
-    expect((await again.ended).code).toBe(143);
+    expect((await again.ended).code, again.lastWords).toBe(143);
   });
 });
 

@@ -53,7 +53,7 @@ describe("holdfast lock", () => {
       "-c",
       'echo "$HOLDFAST_LOCK $HOLDFAST_TOKEN"; echo e >&2',
     ]);
-    expect(await program.ended).toEqual({ code: 0, signal: null });
+    expect(await program.ended, program.lastWords).toEqual({ code: 0, signal: null });
     expect(program.stdout).toMatch(/^a name\/with ünicode [1-9]\d*\n$/);
     expect(program.stderr).toBe("e\n");
   });
@@ -102,7 +102,7 @@ describe("holdfast lock", () => {
     await using client = connect(server.grpc);
     for await (const { locks } of client.watchLocks({ name: "turn/1" })) if (locks[0]?.waiterCount === 1) break;
     first.kill("SIGTERM");
-    expect(await second.ended).toEqual({ code: 0, signal: null });
+    expect(await second.ended, second.lastWords).toEqual({ code: 0, signal: null });
     expect(BigInt(second.stdout)).toBeGreaterThan(BigInt(first.stdout));
   });
 
@@ -113,7 +113,7 @@ describe("holdfast lock", () => {
     await using client = connect(server.grpc);
     for await (const { locks } of client.watchLocks({ name: "turn/2" })) if (locks[0]?.waiterCount === 1) break;
     second.kill("SIGINT");
-    expect(await second.ended).toEqual({ code: 130, signal: null });
+    expect(await second.ended, second.lastWords).toEqual({ code: 130, signal: null });
     expect(second.stdout).toBe("");
     expect(await client.getLock("turn/2")).toMatchObject({ waiterCount: 0 });
   });
@@ -154,7 +154,7 @@ describe("holdfast lock", () => {
     await using program = lock([`signal/${signal}`, "--", "sh", "-c", trap]);
     await program.saw(/in/);
     program.kill(signal);
-    expect(await program.ended).toEqual({ code: 3, signal: null });
+    expect(await program.ended, program.lastWords).toEqual({ code: 3, signal: null });
     expect(program.stdout).toBe("in\ngot\n");
   });
 
@@ -165,7 +165,7 @@ describe("holdfast lock", () => {
     await using program = lock([name, "--", "true"]);
     for await (const { locks } of client.watchLocks({ name })) if (locks[0]?.waiterCount === 1) break;
     program.kill(signal);
-    expect(await program.ended).toEqual({ code: 128 + constants.signals[signal], signal: null });
+    expect(await program.ended, program.lastWords).toEqual({ code: 128 + constants.signals[signal], signal: null });
     expect(await client.getLock(name)).toMatchObject({ waiterCount: 0 });
   });
 
@@ -222,7 +222,7 @@ describe("a command whose lock is lost", () => {
       own.program.kill("SIGSTOP");
       const deadlineS = uptimeS() + 12 * 0.99;
       await program.saw(/asked\n(tick [\d.]+\n)+/);
-      expect((await program.ended).code).toBe(200);
+      expect((await program.ended).code, program.lastWords).toBe(200);
       expect(Number(/tick ([\d.]+)\n$/.exec(program.stdout)![1])).toBeLessThan(deadlineS);
       expect(program.stderr).toMatch(/holdfast: nothing was heard of the servers for so long .*\n$/);
     });
@@ -240,7 +240,7 @@ describe("a command whose lock is lost", () => {
       setTimeout(resolve, 1_500);
       await promise;
       own.program.kill("SIGCONT");
-      expect(await program.ended).toEqual({ code: 0, signal: null });
+      expect(await program.ended, program.lastWords).toEqual({ code: 0, signal: null });
     });
   });
 
@@ -250,7 +250,7 @@ describe("a command whose lock is lost", () => {
     program.kill("SIGSTOP");
     await free("lost/3");
     program.kill("SIGCONT");
-    expect((await program.ended).code).toBe(200);
+    expect((await program.ended).code, program.lastWords).toBe(200);
     expect(program.stderr).toMatch(/^holdfast: lost "lost\/3": /);
   });
 
@@ -262,7 +262,7 @@ describe("a command whose lock is lost", () => {
     await free("lost/4");
     const said = program.stdout;
     program.kill("SIGCONT");
-    expect((await program.ended).code).toBe(200);
+    expect((await program.ended).code, program.lastWords).toBe(200);
     expect(program.stdout).toBe(said);
   });
 });

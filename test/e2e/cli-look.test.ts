@@ -22,7 +22,7 @@ afterAll(async () => {
 /** What a command writes, line by line; it ends by itself, with 0. */
 async function lines(...args: readonly string[]): Promise<string[]> {
   await using program = holdfast([...args, "--server", server.grpc]);
-  expect(await program.ended).toEqual({ code: 0, signal: null });
+  expect(await program.ended, program.lastWords).toEqual({ code: 0, signal: null });
   return program.stdout.trimEnd().split("\n");
 }
 
@@ -58,7 +58,7 @@ describe("holdfast ls", () => {
 
   it("says on standard error that there is nothing, and writes nothing", async () => {
     await using program = holdfast(["ls", "no/such/", "--server", server.grpc]);
-    expect(await program.ended).toEqual({ code: 0, signal: null });
+    expect(await program.ended, program.lastWords).toEqual({ code: 0, signal: null });
     expect([program.stdout, program.stderr]).toEqual(["", "holdfast: nobody holds a lock with that prefix\n"]);
   });
 
@@ -89,7 +89,7 @@ describe("holdfast ls", () => {
 
   it("says that no server can be reached", async () => {
     await using program = holdfast(["ls", "--server", "127.0.0.1:1"]);
-    expect(await program.ended).toEqual({ code: 202, signal: null });
+    expect(await program.ended, program.lastWords).toEqual({ code: 202, signal: null });
     expect(program.stderr).toMatch(
       /^holdfast: no server answers at 127\.0\.0\.1:1: .*ECONNREFUSED 127\.0\.0\.1:1\.\n$/,
     );
@@ -121,7 +121,7 @@ describe("holdfast get", () => {
 
   it("refuses a name that is none", async () => {
     await using program = holdfast(["get", "a//b", "--server", server.grpc]);
-    expect(await program.ended).toEqual({ code: 2, signal: null });
+    expect(await program.ended, program.lastWords).toEqual({ code: 2, signal: null });
     expect(program.stderr).toMatch(/^holdfast: .*name.*\n$/);
   });
 });
@@ -148,7 +148,7 @@ describe("holdfast watch", () => {
       isOver = true;
     });
     while (!isOver) await (await client.acquire("watch/3/x")).release();
-    expect(await program.ended).toEqual({ code: 0, signal: null });
+    expect(await program.ended, program.lastWords).toEqual({ code: 0, signal: null });
     expect(program.stderr).toBe("");
   });
 

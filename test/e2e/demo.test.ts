@@ -7,7 +7,7 @@ const main = join(root, "demo/main.ts");
 describe("make demo", () => {
   it("sells what there is, no more, while holders are killed and paused, and leaves nothing behind", async () => {
     await using demo = new Program(process.execPath, [main], { DEMO_MARK: "sold out" });
-    expect(await demo.ended).toEqual({ code: 0, signal: null });
+    expect(await demo.ended, demo.lastWords).toEqual({ code: 0, signal: null });
     for (const line of [
       /^sold +300 of 300, to 300 buyers; 0 left$/m,
       /^below zero +never$/m,
@@ -31,7 +31,7 @@ describe("make demo", () => {
     await using demo = new Program(process.execPath, [main], { DEMO_MARK: "interrupted" });
     await demo.saw(/process \d+ \(\w+\) is killed/);
     demo.killGroup("SIGINT");
-    expect((await demo.ended).code).toBe(1);
+    expect((await demo.ended).code, demo.lastWords).toBe(1);
     expect(processesWith("DEMO_MARK=interrupted")).toEqual([]);
   });
 });

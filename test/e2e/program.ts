@@ -63,6 +63,12 @@ export class Program implements AsyncDisposable {
     });
   }
 
+  /** The end of what it wrote, for the message of a test that fails. */
+  get lastWords(): string {
+    const tail = (name: "stdout" | "stderr") => this[name].trimEnd().split("\n").slice(-12).join("\n");
+    return `stdout:\n${tail("stdout")}\nstderr:\n${tail("stderr")}\n`;
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }

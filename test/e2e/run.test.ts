@@ -53,7 +53,7 @@ describe("a server with an etcd of its own", () => {
     await using server = await startServer(["--data", data.path]);
     const etcd = etcdPid(data.path);
     server.program.kill(signal);
-    expect(await server.program.ended).toEqual({ code: 0, signal: null });
+    expect(await server.program.ended, server.program.lastWords).toEqual({ code: 0, signal: null });
     expect(isAlive(etcd)).toBe(false);
   });
 
@@ -65,7 +65,7 @@ describe("a server with an etcd of its own", () => {
     server.program.kill("SIGINT");
     await server.program.saw(/server\.stopping/, "stderr");
     const impatience = setInterval(() => server.program.kill("SIGINT"), 100);
-    expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    expect(await server.program.ended, server.program.lastWords).toEqual({ code: 1, signal: null });
     clearInterval(impatience);
     await eventually(() => isAlive(etcd), false);
   });
@@ -92,7 +92,7 @@ describe("a server with an etcd of its own", () => {
     using data = temporaryFolder();
     await using server = await startServer(["--data", data.path, "--log-level", "error"]);
     process.kill(etcdPid(data.path), "SIGKILL");
-    expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    expect(await server.program.ended, server.program.lastWords).toEqual({ code: 1, signal: null });
     expect(server.program.stderr).toMatch(
       /^holdfast: etcd was ended by SIGKILL.*; the server ends with it: start it again\n$/,
     );

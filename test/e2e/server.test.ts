@@ -72,9 +72,9 @@ describe("a server on an etcd that is there", () => {
     const ca = join(folder.path, "ca");
     writeFileSync(ca, authority.certificate);
     await using ls = holdfast(["ls", "--server", address, "--tls-ca", ca]);
-    expect(await ls.ended).toEqual({ code: 0, signal: null });
+    expect(await ls.ended, ls.lastWords).toEqual({ code: 0, signal: null });
     await using stranger = holdfast(["ls"], { HOLDFAST_SERVER: address, HOLDFAST_TLS: "true" });
-    expect(await stranger.ended).toEqual({ code: 202, signal: null });
+    expect(await stranger.ended, stranger.lastWords).toEqual({ code: 202, signal: null });
     expect(stranger.stderr).toMatch(/certificate/);
     await using plain = connect(address, { connectTimeoutMs: 500 });
     await expect(plain.acquire("private")).rejects.toMatchObject({ reason: "unreachable" });
@@ -111,7 +111,7 @@ describe("a server on an etcd that is there", () => {
       reason: expect.stringMatching(/unreachable|draining/),
     });
     server.program.kill("SIGTERM");
-    expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    expect(await server.program.ended, server.program.lastWords).toEqual({ code: 1, signal: null });
     expect(server.program.stderr.trimEnd().split("\n").at(-1)).toBe(`holdfast: ${problem}`);
   });
 
@@ -134,7 +134,7 @@ describe("a server on an etcd that is there", () => {
     await server.program.ended;
 
     await using refused = holdfast(["server", ...flags, "--grpc-address", address, "--http-address", "127.0.0.1:0"]);
-    expect(await refused.ended).toEqual({ code: 1, signal: null });
+    expect(await refused.ended, refused.lastWords).toEqual({ code: 1, signal: null });
     expect(refused.stderr).toContain(problem.trimEnd());
     await etcd.remove("holdfast/session/of-a-later-version");
     await using again = await startServer([...flags, "--grpc-address", address]);
@@ -157,7 +157,7 @@ describe("a server on an etcd that is there", () => {
     });
     await server.program.saw(/server\.stopping/, "stderr");
     const impatience = setInterval(() => server.program.kill("SIGTERM"), 100);
-    expect(await server.program.ended).toEqual({ code: 1, signal: null });
+    expect(await server.program.ended, server.program.lastWords).toEqual({ code: 1, signal: null });
     clearInterval(impatience);
     await over;
     expect(told).toEqual(["granted", "draining"]);
@@ -178,7 +178,7 @@ describe("a server on an etcd that is there", () => {
     const { serverId, servers } = await admin.getStatus();
     expect(servers).toMatchObject([{ serverId, draining: true }]);
     await admin.drainServer({ serverId, leaveWithin: { seconds: 0n, nanos: 0 } });
-    expect(await server.program.ended).toEqual({ code: 0, signal: null });
+    expect(await server.program.ended, server.program.lastWords).toEqual({ code: 0, signal: null });
   });
 
   it("gives clients no longer than a signal would, though an administrator has given them more", async () => {
@@ -194,7 +194,7 @@ describe("a server on an etcd that is there", () => {
     await admin.drainServer({ serverId, leaveWithin: { seconds: 600n, nanos: 0 } });
     await eventually(async () => (await fetch(`${server.http}/readyz`)).status, 503);
     server.program.kill("SIGTERM");
-    expect(await server.program.ended).toEqual({ code: 0, signal: null });
+    expect(await server.program.ended, server.program.lastWords).toEqual({ code: 0, signal: null });
     await over;
     client.close();
   });
