@@ -152,6 +152,11 @@ describe("the console over HTTP", () => {
     expect((await wish('{"weather":{}}')).status).toBe(200);
   });
 
+  it.each([{}, { name: "a//b" }])("says what is wrong with the name of the lock that is followed: %j", async (lock) => {
+    const { body } = await ask({ path: livePath({ lock }), headers: OWN }, "lock name");
+    expect(body).toMatch(/"problem":"lock name .+ (is empty|has an empty segment)/);
+  });
+
   it("says to whom it lets change something: to this machine itself, and not through a proxy or by another name", async () => {
     const access = async (headers: Record<string, string>) => {
       const { body } = await ask({ path: live, headers: { ...OWN, ...headers } }, "\n\n");

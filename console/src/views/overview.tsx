@@ -129,7 +129,12 @@ function Gauges({ totals, span }: Omit<PartProps, "bins">) {
     { name: "Waiting", value: gauges && shortCount(gauges.waitingCount), tone: "waiting", note: "claims" },
     { name: "Locks", value: gauges && shortCount(gauges.lockCount), tone: "", note: "exist" },
     { name: "Sessions", value: gauges && shortCount(gauges.sessionCount), tone: "", note: "live" },
-    { name: "Grants", value: perSecond === undefined ? undefined : rate(perSecond), tone: "", note: "a second" },
+    {
+      name: "Grants",
+      value: perSecond === undefined ? undefined : rate(perSecond),
+      tone: "",
+      note: `/s in ${span.title}`,
+    },
     {
       name: "Lost",
       value: latest && count(totals.losses),

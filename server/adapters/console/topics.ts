@@ -1,4 +1,5 @@
-import type { Feed } from "./feed.ts";
+import { lockNameProblem } from "../../core/lock-name.ts";
+import { type Feed, problemFrame } from "./feed.ts";
 import { HottestLocks, LockFeed, LockRowsFeed } from "./lock-feeds.ts";
 import { Poll } from "./poll.ts";
 import { ask, EventsFeed, LatestFeed, readSessions, type SessionRows, SessionsFeed } from "./service-feeds.ts";
@@ -45,7 +46,7 @@ export class Topics {
       case "locks":
         return new LockRowsFeed(services, wish.prefix ?? "");
       case "lock":
-        return new LockFeed(services, wish.name ?? "");
+        return this.#lock(wish.name ?? "");
       case "queue":
         return this.#polled("GetLock", { name: wish.name, maxClaims: MAX_CLAIMS }, QUEUE_EVERY_MS);
       case "sessions":
@@ -59,6 +60,16 @@ export class Topics {
       default:
         return undefined;
     }
+  }
+
+  #lock(name: string): Feed {
+    const problem = lockNameProblem(name);
+    if (problem === undefined) return new LockFeed(this.#services, name);
+    const frame = problemFrame(`lock name ${JSON.stringify(name)} ${problem}`);
+    return new LatestFeed(
+      () => frame,
+      () => {},
+    );
   }
 
   #polled(name: ReadName, request: object, everyMs: number): Feed {
