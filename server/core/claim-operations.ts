@@ -5,7 +5,10 @@ import type { OwnClaim } from "./own-claim.ts";
 import type { Claim } from "./queue.ts";
 import type { Session } from "./session.ts";
 
-/** Operations of one session that share a lock or a reentry id are applied in the order sent (DESIGN 3). */
+/**
+ * Operations of one session that share a lock or a reentry id are applied in the order sent, unless the outcome of one
+ * stays unknown (DESIGN 3).
+ */
 function lanesOf(sessionId: string, locks: readonly string[], reentryId: string): string[] {
   const lanes = locks.map((lock) => claimsOf(lock) + sessionId);
   if (reentryId !== "") lanes.push(`reentry/${sessionId}/${reentryId}`);

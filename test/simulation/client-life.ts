@@ -50,10 +50,21 @@ export class ClientLife {
 
   private ask(locks: readonly LockSpec[], reentryId: string): void {
     const { client, world } = this;
-    const waitMs = this.chooseWait();
     world.count(`client: asks for ${locks.length === 1 ? locks[0]?.mode : "several"}`);
-    client.ask(locks, waitMs === undefined ? undefined : Math.floor(waitMs), reentryId);
+    client.ask(locks, this.chooseWait(), reentryId);
+    if (reentryId !== "" && client.onDisconnect === "release" && world.happens(0.4)) this.askAgain(locks, reentryId);
     if (world.happens(reentryId === "" ? 0.02 : 0.15) && world.may("hasty-clients")) this.leaveSoon();
+  }
+
+  /** The same thread asks for some of it once more, mostly for as much, without hearing whether it has it yet. */
+  private askAgain(locks: readonly LockSpec[], reentryId: string): void {
+    const { client, world } = this;
+    if (!world.may("impatient-threads")) return;
+    const some = world.happens(0.7) ? locks : locks.slice(0, 1);
+    const wanted = world.happens(0.8) ? some : some.map(({ name }) => this.specFor(name));
+    world.count("client: asks again before it was answered");
+    client.ask(wanted, this.chooseWait(), reentryId);
+    if (world.happens(0.3)) this.askAgain(locks, reentryId);
   }
 
   /** Leaves while what it has just asked for is under way. */
@@ -70,7 +81,7 @@ export class ClientLife {
   private chooseWait(): number | undefined {
     const { world } = this;
     if (world.happens(0.3)) return world.may("tries") ? 0 : undefined;
-    if (world.happens(0.3)) return world.may("timed-waits") ? world.between(300, 4000) : undefined;
+    if (world.happens(0.3)) return world.may("timed-waits") ? Math.floor(world.between(300, 4000)) : undefined;
     return undefined;
   }
 
@@ -89,7 +100,7 @@ export class ClientLife {
     };
   }
 
-  /** A thread of control that waits does nothing else. */
+  /** A thread of control that waits does nothing else, unless it is impatient. */
   private isBlocked(reentryId: string): boolean {
     return reentryId !== "" && this.claimsOf(reentryId).some((claim) => claim.state === "wanted");
   }

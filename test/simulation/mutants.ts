@@ -422,6 +422,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "touching",
   },
   {
+    name: "a thread's further claim queues behind the one that it waits for",
+    file: "server/core/reentry.ts",
+    find: '  if (held.length === 0) return { kind: "awaited", base };\n',
+    replace: '  if (held.length === 0) return { kind: "none" };\n',
+  },
+  {
     name: "client: a suspended machine goes unnoticed",
     file: "clients/typescript/src/validity.ts",
     find: "    this.#gainedMs = aheadMs - this.#aheadMs;\n",

@@ -69,6 +69,7 @@ export class SimulatedStream implements SessionStream {
         if (command.kind === "heartbeat" || command.kind === "open") this.lastProofAtMs = this.world.nowMs;
         if (command.kind === "heartbeat") this.checkRead(cameAtMs);
         if (command.kind === "resume") this.resumedAtMs = this.world.nowMs;
+        if (command.kind === "release") this.server.truth.isReleased(this.sessionId, command.claimId);
         this.came(command.kind);
         this.server.engine.command(this, command);
         if (command.kind === "release" && this.world.isChaotic && this.world.happens(0.01)) {

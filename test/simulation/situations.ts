@@ -29,6 +29,7 @@ export const SITUATIONS: readonly string[] = [
   "client: asks for semaphore",
   "client: asks for several",
   "truth: entitled on several locks",
+  "client: asks again before it was answered",
   // What clients do and what becomes of them.
   "client: cancels",
   "client: closes",

@@ -30,6 +30,8 @@ export class Truth {
   private readonly holding = new Map<string, { readonly claim: TrueClaim; readonly sinceMs: number }>();
   private readonly lastToken = new Map<string, bigint>();
   private readonly ordinals = new Map<string, number>();
+  /** What clients gave up: its keys may come to be deleted after those of later claims are written. */
+  private readonly released = new Set<string>();
   private readonly answered = new Map<string, string>();
   private readonly confirmedValues = new Map<string, number>();
   private readonly attempts = new Map<string, { attempt: bigint; serverId: string }>();
@@ -74,6 +76,11 @@ export class Truth {
     return this.now.claims.find((claim) => claim.id === id);
   }
 
+  /** A server was told that a claim is given up. */
+  isReleased(sessionId: string, claimId: bigint): void {
+    this.released.add(`${sessionId}/${claimId.toString(16).padStart(16, "0")}`);
+  }
+
   /** A claim's client was told that it is over: it may not exist from now on. */
   isAnswered(id: string, how: string): void {
     this.answered.set(id, how);
@@ -94,10 +101,32 @@ export class Truth {
     const held = trueHolders(claims);
     this.moments.push({ revision, atMs: this.world.nowMs, claims, held });
     this.checkHolders(claims, held);
+    for (const change of changes)
+      if (change.kind === "put" && change.entry.kind === "claim") this.checkThread(change.entry, claims);
     const waiting = new Set(claims.filter((claim) => !held.has(claim)).map((claim) => claim.id));
     for (const key of tried)
       if (waiting.has(key.slice(key.indexOf("//") + 2)))
         this.world.violation("TRY-WAITS", `${key} stands in the queue`);
+  }
+
+  /** No thread of control waits for itself: its claims that exclude each other are never live together. */
+  private checkThread({ key }: ClaimEntry, claims: readonly TrueClaim[]): void {
+    const id = key.slice(key.indexOf("//") + 2);
+    const lock = key.slice("claim/".length, key.indexOf("//"));
+    const own = claims.find((claim) => claim.id === id);
+    if (own === undefined || own.reentryId === "") return;
+    for (const other of claims) {
+      if (
+        other === own ||
+        this.released.has(other.id) ||
+        other.sessionId !== own.sessionId ||
+        other.reentryId !== own.reentryId
+      )
+        continue;
+      const specs = [own, other].flatMap(({ locks }) => locks.filter(({ name }) => name === lock));
+      if (specs.length === 2 && !isCompatible(specs))
+        this.world.violation("THREAD-TWICE", `${own.id} and ${other.id}, of one thread, are both on ${lock}`);
+    }
   }
 
   private forget(key: string): void {

@@ -43,6 +43,7 @@ export const INGREDIENTS = [
   "shared-locks",
   "semaphores",
   "threads",
+  "impatient-threads",
   "tries",
   "timed-waits",
   "cancels",

@@ -56,8 +56,10 @@ const (
 type LockServiceClient interface {
 	// Session is one client's life with the service. The first command is Open and the first event
 	// Opened or Closed; commands after Open need not wait for it and may share its frame. Commands that
-	// share a lock or a reentry_id are applied in the order sent; between others there is no order. Events about one claim are sent in the order in which they happened;
-	// there is no order between events of different claims, except as Granted says.
+	// share a lock or a reentry_id are applied in the order sent; between others there is no order, and what
+	// the store did not answer may be applied after what was sent later. Events about one claim are sent in
+	// the order in which they happened; there is no order between events of different claims, except as
+	// Granted says.
 	//
 	// Close frees every claim, whether held or waiting, and ends the call with OK; so does half-closing,
 	// unless the session was opened with ON_DISCONNECT_KEEP. A call whose input ends at once therefore
@@ -196,8 +198,10 @@ func (c *lockServiceClient) CheckToken(ctx context.Context, in *CheckTokenReques
 type LockServiceServer interface {
 	// Session is one client's life with the service. The first command is Open and the first event
 	// Opened or Closed; commands after Open need not wait for it and may share its frame. Commands that
-	// share a lock or a reentry_id are applied in the order sent; between others there is no order. Events about one claim are sent in the order in which they happened;
-	// there is no order between events of different claims, except as Granted says.
+	// share a lock or a reentry_id are applied in the order sent; between others there is no order, and what
+	// the store did not answer may be applied after what was sent later. Events about one claim are sent in
+	// the order in which they happened; there is no order between events of different claims, except as
+	// Granted says.
 	//
 	// Close frees every claim, whether held or waiting, and ends the call with OK; so does half-closing,
 	// unless the session was opened with ON_DISCONNECT_KEEP. A call whose input ends at once therefore
