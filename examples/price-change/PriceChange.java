@@ -3,6 +3,7 @@ import io.holdfast.client.HoldfastReadWriteLock;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -23,6 +24,10 @@ public final class PriceChange {
 
   private static final Order order = new Order();
 
+  /** All five begin together; payments are made for as long as prices change. */
+  private static final CountDownLatch begin = new CountDownLatch(5);
+  private static volatile boolean isOver;
+
   public static void main(String[] args) throws Exception {
     String server = System.getenv().getOrDefault("HOLDFAST_SERVER", "127.0.0.1:7400");
     boolean withLock = args.length == 0 || !args[0].equals("--without-lock");
@@ -35,23 +40,32 @@ public final class PriceChange {
       mixed.add(services.submit(i == 0 ? pricing(lock, withLock) : payments(lock, withLock)));
     }
     int count = 0;
-    for (Future<Integer> each : mixed) count += each.get();
-    services.shutdown();
-    for (HoldfastClient client : clients) client.close();
-    System.out.println("50 price changes, 200 payments: " + (count == 0 ? "none" : "some") + " of mixed prices");
+    try {
+      for (Future<Integer> each : mixed) count += each.get();
+    } finally {
+      services.shutdownNow();
+      for (HoldfastClient client : clients) client.close();
+    }
+    System.out.println("200 price changes, payments all the while: " + (count == 0 ? "none" : "some") + " of mixed prices");
   }
 
   private static Callable<Integer> pricing(HoldfastReadWriteLock lock, boolean withLock) {
     return () -> {
-      for (int change = 1; change <= 50; change++) {
-        if (withLock) lock.writeLock().lock();
-        try {
-          order.net = 100 * (change % 7 + 1);
-          Thread.sleep(1); // as long as a database takes
-          order.tax = order.net * 19 / 100;
-        } finally {
-          if (withLock) lock.writeLock().unlock();
+      begin.countDown();
+      begin.await();
+      try {
+        for (int change = 1; change <= 200; change++) {
+          if (withLock) lock.writeLock().lock();
+          try {
+            order.net = 100 * (change % 7 + 1);
+            Thread.sleep(1); // as long as a database takes
+            order.tax = order.net * 19 / 100;
+          } finally {
+            if (withLock) lock.writeLock().unlock();
+          }
         }
+      } finally {
+        isOver = true;
       }
       return 0;
     };
@@ -61,7 +75,9 @@ public final class PriceChange {
   private static Callable<Integer> payments(HoldfastReadWriteLock lock, boolean withLock) {
     return () -> {
       int mixed = 0;
-      for (int payment = 0; payment < 50; payment++) {
+      begin.countDown();
+      begin.await();
+      while (!isOver) {
         if (withLock) lock.readLock().lock();
         try {
           int net = order.net;
