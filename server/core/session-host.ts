@@ -69,8 +69,15 @@ export type SessionNote =
       readonly message: string;
       readonly waitedMs: number;
     } & ClaimNote)
-  /** Its client gave it up. `heldMs`: `undefined` if it was not held, or granted where nobody here saw it. */
-  | ({ readonly kind: "claim.released"; readonly token: bigint; readonly heldMs: number | undefined } & ClaimNote)
+  /** Its client gave it up. */
+  | ({
+      readonly kind: "claim.released";
+      readonly token: bigint;
+      /** `undefined`: it was not held, or granted where nobody here saw it. */
+      readonly heldMs: number | undefined;
+      /** From the command, if it was given up while it waited; else `undefined`. */
+      readonly waitedMs: number | undefined;
+    } & ClaimNote)
   /** It was held, and ended without its client asking. */
   | ({
       readonly kind: "claim.lost";

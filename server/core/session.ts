@@ -587,8 +587,10 @@ export class Session {
   }
 
   private noteReleased(own: OwnClaim): void {
-    const token = own.seen?.held ? own.seen.token : 0n;
-    this.host.note({ kind: "claim.released", session: this, claim: own, token, heldMs: this.heldMs(own) });
+    const held = own.seen?.held ? own.seen : undefined;
+    const token = held?.token ?? 0n;
+    const waitedMs = held === undefined ? this.host.nowMs() - own.askedAtMs : undefined;
+    this.host.note({ kind: "claim.released", session: this, claim: own, token, heldMs: this.heldMs(own), waitedMs });
   }
 
   private noteLost(own: OwnClaim, { reason, message, actor = "" }: Omit<Ending, "isAsked">): void {

@@ -103,6 +103,35 @@ describe("a server that sends to a collector", () => {
     expect(attribute(collector.spans[0]!, "holdfast.outcome")).toBe('"busy"');
   });
 
+  it("shows waiting that was given up as cancelled, and as no error", async () => {
+    await using collector = await Collector.start();
+    await using etcd = await startEtcd();
+    await using server = await startServer([
+      ...["--etcd-endpoints", etcd.endpoint, "--otlp-endpoint", collector.endpoint],
+    ]);
+    const place = newPlace();
+    const [waiting, enough] = [Promise.withResolvers<void>(), new AbortController()];
+    await using holder = connect(server.grpc);
+    await using client = connect(server.grpc, { traceparent: () => place.traceparent });
+    const held = await holder.acquire("taken");
+    const options = { signal: enough.signal, onWaiting: () => waiting.resolve() };
+    const refused = expect(client.acquire("taken", options)).rejects.toMatchObject({ reason: "aborted" });
+    await waiting.promise;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    enough.abort();
+    await refused;
+    await held.release();
+    await Promise.all([client.close(), holder.close()]);
+    const metrics = await (await fetch(`${server.http}/metrics`)).text();
+    expect(metrics).toContain('holdfast_acquire_seconds_count{mode="exclusive",outcome="cancelled"} 1');
+    await end(server);
+    expect(collector.spans).toMatchObject([{ name: "holdfast.acquire", parentSpanId: place.spanId }]);
+    const [span] = collector.spans;
+    expect(attribute(span!, "holdfast.outcome")).toBe('"cancelled"');
+    expect(span!.status?.code ?? 0).toBe(0);
+    expect(lengthMs(span!)).toBeGreaterThan(90);
+  });
+
   it("follows its callers, and traces others at the rate that it is told", async () => {
     await using collector = await Collector.start();
     await using etcd = await startEtcd();

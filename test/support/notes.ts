@@ -48,8 +48,9 @@ export const noted = {
   released: (fields: NotedFields = {}): NoteOf<"claim.released"> => ({
     kind: "claim.released",
     ...about(fields),
-    token: 7n,
+    token: fields.heldMs === undefined ? 0n : 7n,
     heldMs: fields.heldMs,
+    waitedMs: fields.waitedMs,
   }),
   lost: (fields: NotedFields = {}): NoteOf<"claim.lost"> => ({
     kind: "claim.lost",

@@ -35,8 +35,8 @@ export const metricList = [
     name: "acquire_seconds",
     kind: "histogram",
     unit: "s",
-    text: "From an acquire's arrival to its answer; re-entries left out",
-    labels: { mode, outcome: "granted, or the reason of the denial", class: lockClass },
+    text: "From an acquire's arrival to its answer, or until its client gave it up; re-entries left out",
+    labels: { mode, outcome: "granted, cancelled, or the reason of the denial", class: lockClass },
   },
   {
     name: "acquire_recent_seconds",

@@ -169,6 +169,8 @@ function recorder(
         return held(note.claim.request.locks, note.heldMs);
       case "claim.released":
         releases.add(1);
+        if (note.waitedMs !== undefined)
+          acquireTime.record(note.waitedMs / 1_000, labels.of(note.claim.request.locks, "outcome", "cancelled"));
         return held(note.claim.request.locks, note.heldMs);
       case "deadlock.found":
         return deadlocks.add(1);

@@ -5,6 +5,7 @@ import {
   ROOT_CONTEXT,
   type SpanContext,
   SpanKind,
+  type SpanStatus,
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
@@ -79,6 +80,8 @@ class Spans implements Telemetry {
         if (this.#isWanted(note)) this.#denied(note);
         return;
       case "claim.released":
+        if (note.waitedMs !== undefined && this.#isWanted(note)) this.#cancelled(note, note.waitedMs);
+        return this.#ended(note);
       case "claim.lost":
         return this.#ended(note);
     }
@@ -115,18 +118,27 @@ class Spans implements Telemetry {
   }
 
   #denied(note: Extract<EngineNote, { kind: "claim.denied" }>): void {
+    this.#inVain(note, note.waitedMs, note.reason, { code: SpanStatusCode.ERROR, message: note.message });
+  }
+
+  /** Its client wanted it no more: no error of anybody's. */
+  #cancelled(note: Extract<EngineNote, { kind: "claim.released" }>, waitedMs: number): void {
+    this.#inVain(note, waitedMs, "cancelled", { code: SpanStatusCode.UNSET });
+  }
+
+  #inVain(note: ClaimNote, waitedMs: number, outcome: string, status: SpanStatus): void {
     const endMs = this.#wallMs();
     const span = this.#tracer.startSpan(
       "holdfast.acquire",
       {
         kind: SpanKind.SERVER,
-        startTime: endMs - note.waitedMs,
-        attributes: { ...attributesOf(note), "holdfast.outcome": note.reason },
+        startTime: endMs - waitedMs,
+        attributes: { ...attributesOf(note), "holdfast.outcome": outcome },
         links: this.#holdersOf(note.claim),
       },
       parentOf(note.claim),
     );
-    span.setStatus({ code: SpanStatusCode.ERROR, message: note.message });
+    span.setStatus(status);
     span.end(endMs);
   }
 
