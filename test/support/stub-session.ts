@@ -266,7 +266,7 @@ export class StubClaim {
     return this.#isGranted;
   }
 
-  /** Resolves when it is in the queue and not granted, with its place. */
+  /** Resolves when it is in the queue and not granted, with its place; rejects if it is answered without waiting. */
   waits(): Promise<Waiting> {
     return this.#waiting.first((place) => place);
   }
@@ -292,6 +292,7 @@ export class StubClaim {
       this.#granted.reject(new Refused(reasonOf(event.value), event.value.message, event.value));
     if (event.$case === "released") this.#granted.reject(new Refused("released", "it was released"));
     if (event.$case === "lost") this.#lost.resolve(reasonOf(event.value));
+    if (event.$case === "granted" || event.$case === "denied") this.#waiting.end(`it was ${event.$case} at once`);
   }
 
   over(why: Refused): void {
