@@ -41,7 +41,9 @@ async function main(): Promise<number> {
   const sale = parts.use(new Sale(plan, server.address, programs));
   const progress = setInterval(() => console.log(`  ${sale.served.size} of ${plan.buyers} buyers served`), 2_000);
   parts.defer(() => clearInterval(progress));
-  const interrupted = new Promise<never>((_, reject) => process.once("SIGINT", () => reject(new Error("interrupted"))));
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => reject(new Error(signal)));
+  });
   const books = await Promise.race([sale.run(), interrupted]);
 
   const serverCode = await server.stop();

@@ -27,11 +27,11 @@ describe("make demo", () => {
     expect(processesWith("DEMO_MARK=sold out")).toEqual([]);
   }, 240_000);
 
-  it("ends everything that it has started on Ctrl-C", async () => {
-    await using demo = new Program(process.execPath, [main], { DEMO_MARK: "interrupted" });
+  it.each(["SIGINT", "SIGTERM"] as const)("ends everything that it has started on %s", async (signal) => {
+    await using demo = new Program(process.execPath, [main], { DEMO_MARK: signal });
     await demo.saw(/process \d+ \(\w+\) is killed/);
-    demo.killGroup("SIGINT");
+    demo.killGroup(signal);
     expect((await demo.ended).code, demo.lastWords).toBe(1);
-    expect(processesWith("DEMO_MARK=interrupted")).toEqual([]);
+    expect(processesWith(`DEMO_MARK=${signal}`)).toEqual([]);
   });
 });
