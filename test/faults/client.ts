@@ -75,8 +75,9 @@ async function take(client: Client, wish: Wish): Promise<{ op: number; lock: Hel
     const lock = await client.acquire(locks, waitMs === undefined ? options : { ...options, waitMs });
     tell(op, { kind: "granted", sessionId: client.sessionId ?? "", token: Number(lock.token) });
     held.set(op, lock);
-    lock.signal.addEventListener("abort", () => {
-      if (held.delete(op)) tell(op, { kind: "lost", reason: lock.loss!.reason });
+    // Also if it is lost by now: this process may have been stopped since.
+    lock.onLost(({ reason }) => {
+      if (held.delete(op)) tell(op, { kind: "lost", reason });
     });
     look(op, lock);
     return { op, lock };
@@ -158,7 +159,7 @@ async function keep(client: Client, name: string): Promise<void> {
   while (!isFinishing) {
     const taken = await take(client, { locks: [exclusive(name)] });
     if (taken === undefined) continue;
-    const lost = new Promise((resolve) => taken.lock.signal.addEventListener("abort", resolve));
+    const lost = new Promise((resolve) => taken.lock.onLost(resolve));
     await Promise.race([lost, finishing.promise]);
     await giveBack(taken.op, taken.lock, "release", () => taken.lock.release());
   }

@@ -15,7 +15,7 @@ export type HolderNews =
   | { readonly kind: "granted"; readonly token: string; readonly atMs: number }
   /** Every 20 ms, and after a block: whether it believes that it holds the lock, and until when it may. */
   | { readonly kind: "looked"; readonly held: boolean; readonly deadlineMs: number; readonly atMs: number }
-  /** `lock.signal` has fired. */
+  /** `lock.onLost` has called. */
   | { readonly kind: "lost"; readonly reason: string; readonly atMs: number }
   /** It writes to what the lock protects, without looking whether it still holds it. */
   | { readonly kind: "writes"; readonly token: string }

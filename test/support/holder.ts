@@ -11,9 +11,8 @@ const tell = (news: HolderNews) => process.send!(news);
 const client = connect(addresses, options);
 const lock = await client.acquire(target);
 tell({ kind: "granted", token: String(lock.token), atMs: monotonicMs() });
-lock.signal.addEventListener("abort", () => {
-  tell({ kind: "lost", reason: lock.loss!.reason, atMs: monotonicMs() });
-});
+// Also if it is lost by now: whoever started this may have stopped it since it told of the grant.
+lock.onLost(({ reason }) => tell({ kind: "lost", reason, atMs: monotonicMs() }));
 setInterval(() => look(lock), LOOK_EVERY_MS);
 
 process.on("message", (order: HolderOrder) => {
