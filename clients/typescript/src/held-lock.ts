@@ -36,7 +36,8 @@ export interface HeldLock extends AsyncDisposable {
   /**
    * Aborts on loss, however it comes, with a `LockLostError` as its reason; at the latest when the event loop runs
    * after the validity deadline. Reading this property looks at the clock, so `lock.signal.aborted` is true as
-   * soon as the deadline has passed, even if the event loop was blocked. Does not abort on `release`.
+   * soon as the deadline has passed, even if the event loop was blocked. Does not abort on `release`. No signal calls a
+   * listener that is added after it has aborted: `onLost` does.
    */
   readonly signal: AbortSignal;
   /** Calls `listener` once on any loss, at once if it is lost already. Not on `release`. As `signal`, an event. */
