@@ -114,7 +114,7 @@ export class Truth {
     const id = key.slice(key.indexOf("//") + 2);
     const lock = key.slice("claim/".length, key.indexOf("//"));
     const own = claims.find((claim) => claim.id === id);
-    if (own === undefined || own.reentryId === "") return;
+    if (own === undefined || own.reentryId === "" || this.released.has(id)) return;
     for (const other of claims) {
       if (
         other === own ||

@@ -315,7 +315,7 @@ export class SessionMachine {
     if (this.#phase.kind === "closing") this.#stopIfDone(this.#phase.byMs, at);
     else this.#leaveUnneeded(at);
     if (!this.#wantsStream(at)) this.#stopDialing();
-    else if (this.#dialer.isIdle) this.#tell({ kind: "dial", ...this.#dialer.start(at.nowMs + this.#attemptMs()) });
+    else if (this.#dialer.isIdle) this.#tell({ kind: "dial", ...this.#dialer.start(at.nowMs + this.#attemptMs("dial", at)) });
     if (this.#effects.length === 0) return nothing;
     const effects = this.#effects;
     this.#effects = [];
@@ -345,9 +345,16 @@ export class SessionMachine {
     this.#dialer.stop();
   }
 
-  /** How long one step of an attempt may take, so that several fit into what is left of a session. */
-  #attemptMs(): number {
-    return Math.min(5000, Math.max(1000, this.#ttlMs() / 3));
+  /**
+   * How long one step of an attempt may take. While there is a session to save, what is left of it is shared: a server
+   * that stands still, or is gone without a word, must not take the time in which another would have gone on.
+   */
+  #attemptMs(step: "dial" | "open", at: Instant): number {
+    const usualMs = Math.min(5000, Math.max(1000, this.#ttlMs() / 3));
+    if (this.#session === undefined) return usualMs;
+    const leftMs = this.#session.validity.deadlineMs - at.nowMs;
+    const shareMs = step === "dial" ? leftMs / (this.addresses.length + 1) : leftMs / 2;
+    return Math.min(usualMs, Math.max(step === "dial" ? 250 : 1000, shareMs));
   }
 
   #ttlMs(): number {
@@ -378,7 +385,7 @@ export class SessionMachine {
   #openOn(streamNo: number, at: Instant): void {
     this.#dialer.stop();
     this.#abandonLink();
-    this.#link = { kind: "opening", streamNo, sentAt: at, giveUpMs: at.nowMs + this.#attemptMs() };
+    this.#link = { kind: "opening", streamNo, sentAt: at, giveUpMs: at.nowMs + this.#attemptMs("open", at) };
     const first = this.#session === undefined ? open(this.#settings) : resume(this.#session);
     this.#send(streamNo, this.#phase.kind === "closing" ? [first, { kind: "close" }] : [first]);
   }
@@ -519,12 +526,13 @@ const sessionMayLive: ReadonlySet<Reason> = new Set([
   "unreachable",
   "connection-lost",
 ]);
-const sessionIsGone: ReadonlySet<Reason> = new Set(["session-expired", "client-too-slow"]);
+/** Of the stream alone, if there was a session. */
+const streamFailed: ReadonlySet<Reason> = new Set(["client-too-slow", "internal"]);
 
 /** What follows from the end of a stream: the session is resumed, or another opened, or nothing can be had. */
 function consequence(reason: Reason, hadSession: boolean): "resume" | "afresh" | "refuse" {
-  if (sessionMayLive.has(reason)) return "resume";
-  if (sessionIsGone.has(reason)) return "afresh";
+  if (sessionMayLive.has(reason) || (hadSession && streamFailed.has(reason))) return "resume";
+  if (reason === "session-expired" || reason === "client-too-slow") return "afresh";
   // The secret of a session may be refused where another session is welcome.
   return reason === "not-permitted" && hadSession ? "afresh" : "refuse";
 }

@@ -107,7 +107,7 @@ describe("connecting", () => {
     expect(run.machine.wakeAtMs - run.nowMs).toBeCloseTo(50, 0);
   });
 
-  it("gives an address a third of the TTL to connect, and as long to open, at most 5 s each", () => {
+  it("gives an address a third of the TTL to connect, at most 5 s, and half of what is left to open", () => {
     const run = MachineRun.holding(["a"]);
     run.breaks(1);
     const first = run.dialed();
@@ -118,12 +118,25 @@ describe("connecting", () => {
     run.pass(0);
     const second = run.dialed();
     run.connected(second);
-    run.pass(4999);
+    run.pass(4924);
     expect(run.abandoned()).toEqual([]);
     run.pass(1);
     expect(run.abandoned()).toEqual([second]);
     run.pass(0);
     expect(run.dialed()).toBe(second + 1);
+  });
+
+  it("shares what is left of the session among the addresses when its server stands still", () => {
+    const run = MachineRun.holding(["a"], { addresses: ["a:1", "b:1", "c:1"] });
+    run.pass(10_000);
+    const mute = run.dialed();
+    run.pass(1212);
+    expect(run.abandoned()).toEqual([]);
+    run.pass(1);
+    expect(run.abandoned()).toEqual([mute]);
+    run.sent();
+    run.connected(run.dialed());
+    expect(run.sent()).toEqual([["resume 1"]]);
   });
 
   it("closes a new session that opens too late, lest it be nobody's", () => {

@@ -198,7 +198,7 @@ describe("a resume", () => {
   });
 
   it("of a session that has ended loses what was held, and asks again for what was not", () => {
-    for (const reason of ["session-expired", "not-permitted", "client-too-slow"] as const) {
+    for (const reason of ["session-expired", "not-permitted"] as const) {
       const run = MachineRun.holding(["a"]);
       run.acquire("b");
       run.flush();
@@ -210,6 +210,17 @@ describe("a resume", () => {
       expect(run.told()).toEqual([`lost 1 ${reason}`]);
       run.session();
       expect(run.sent()).toEqual([["open"], ["acquire 2"]]);
+    }
+  });
+
+  it("follows a stream that the server had to end, since that keeps the session", () => {
+    for (const reason of ["client-too-slow", "internal"] as const) {
+      const run = MachineRun.holding(["a"]);
+      run.receive(1, closed(reason));
+      expect(run.told()).toEqual([]);
+      run.session(live(1n, true));
+      expect(run.sent()).toEqual([["resume 1"]]);
+      expect(run.told()).toEqual(["opened"]);
     }
   });
 

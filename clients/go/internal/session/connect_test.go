@@ -75,7 +75,7 @@ func TestFailuresAreForgottenAfterAStreamThatWasUpForASecond(t *testing.T) {
 	}
 }
 
-func TestAnAddressHasAThirdOfTheTTLToConnectAndAsLongToOpen(t *testing.T) {
+func TestAnAddressHasAThirdOfTheTTLToConnectAndHalfOfWhatIsLeftToOpen(t *testing.T) {
 	r := holding(t, []string{"a"})
 	r.breaks(1)
 	first := r.dialed()
@@ -85,13 +85,26 @@ func TestAnAddressHasAThirdOfTheTTLToConnectAndAsLongToOpen(t *testing.T) {
 	expect(t, "abandoned", r.abandoned(), first)
 	second := r.dialed()
 	r.connected(second)
-	r.pass(4999 * time.Millisecond)
+	r.pass(4924 * time.Millisecond)
 	expect(t, "abandoned", r.abandoned())
 	r.pass(time.Millisecond)
 	expect(t, "abandoned", r.abandoned(), second)
 	if third := r.dialed(); third != second+1 {
 		t.Errorf("stream %d was dialed after %d", third, second)
 	}
+}
+
+func TestWhatIsLeftOfTheSessionIsSharedAmongTheAddressesWhenItsServerStandsStill(t *testing.T) {
+	r := holding(t, []string{"a"}, addresses("A", "B", "C"))
+	r.pass(10 * time.Second)
+	mute := r.dialed()
+	r.pass(1212 * time.Millisecond)
+	expect(t, "abandoned", r.abandoned())
+	r.pass(time.Millisecond)
+	expect(t, "abandoned", r.abandoned(), mute)
+	r.sent()
+	r.connected(r.dialed())
+	r.expectSent("resume 1")
 }
 
 func TestAStreamThatIsConnectedAfterItWasGivenUpIsNotUsed(t *testing.T) {

@@ -65,7 +65,7 @@ func (m *Machine) finish(at Instant) []Effect {
 	if !m.wantsStream(at) {
 		m.stopDialing()
 	} else if m.dialer.state == dialIdle {
-		m.tell(m.dialer.start(after(at.Now, m.attemptTime())))
+		m.tell(m.dialer.start(after(at.Now, m.attemptTime(dialStep, at))))
 	}
 	effects := m.effects
 	m.effects = nil
@@ -106,9 +106,27 @@ func (m *Machine) stopDialing() {
 	m.dialer.stop()
 }
 
-// attemptTime is how long one step of an attempt may take, so that several fit into what is left of a session.
-func (m *Machine) attemptTime() time.Duration {
-	return min(5*time.Second, max(time.Second, m.ttl()/3))
+// attemptStep is a part of an attempt to have a stream.
+type attemptStep int
+
+const (
+	dialStep attemptStep = iota
+	openStep
+)
+
+// attemptTime is how long one step of an attempt may take. While there is a session to save, what is left of it is
+// shared: a server that stands still, or is gone without a word, must not take the time in which another would have gone
+// on.
+func (m *Machine) attemptTime(step attemptStep, at Instant) time.Duration {
+	usual := min(5*time.Second, max(time.Second, m.ttl()/3))
+	if m.session == nil {
+		return usual
+	}
+	left := m.session.validity.deadline() - at.Now
+	if step == dialStep {
+		return min(usual, max(250*time.Millisecond, left/time.Duration(len(m.Addresses())+1)))
+	}
+	return min(usual, max(time.Second, left/2))
 }
 
 func (m *Machine) ttl() time.Duration {
@@ -151,7 +169,7 @@ func (m *Machine) openOn(stream int, at Instant) {
 	m.dialer.stop()
 	m.abandonLink()
 	m.link = link{
-		state: opening, stream: stream, sent: at, giveUp: after(at.Now, m.attemptTime()),
+		state: opening, stream: stream, sent: at, giveUp: after(at.Now, m.attemptTime(openStep, at)),
 	}
 	first := m.openCommand()
 	if m.session != nil {

@@ -19,6 +19,7 @@ const (
 	ClosedByClient   Reason = "closed-by-client"
 	Superseded       Reason = "superseded"
 	ClientTooSlow    Reason = "client-too-slow"
+	Internal         Reason = "internal"
 	Draining         Reason = "draining"
 	StoreUnavailable Reason = "store-unavailable"
 
@@ -73,7 +74,15 @@ func consequenceOf(reason Reason, hadSession bool) consequence {
 	switch reason {
 	case Superseded, Draining, StoreUnavailable, Unreachable, ConnectionLost:
 		return resumeSession
-	case SessionExpired, ClientTooSlow:
+	case ClientTooSlow, Internal:
+		// Of the stream alone, if there was a session.
+		if hadSession {
+			return resumeSession
+		}
+		if reason == ClientTooSlow {
+			return openAfresh
+		}
+	case SessionExpired:
 		return openAfresh
 	case NotPermitted:
 		// The secret of a session may be refused where another session is welcome.

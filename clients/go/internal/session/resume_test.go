@@ -198,7 +198,6 @@ func TestAResumeIsGivenUpAtTheDeadline(t *testing.T) {
 func TestASessionThatHasEndedLosesWhatWasHeldAndAsksAgainForTheRest(t *testing.T) {
 	for reason, word := range map[pb.Reason]string{
 		pb.Reason_REASON_SESSION_EXPIRED: "session-expired", pb.Reason_REASON_NOT_PERMITTED: "not-permitted",
-		pb.Reason_REASON_CLIENT_TOO_SLOW: "client-too-slow",
 	} {
 		r := holding(t, []string{"a"})
 		r.acquire("b")
@@ -211,6 +210,17 @@ func TestASessionThatHasEndedLosesWhatWasHeldAndAsksAgainForTheRest(t *testing.T
 		r.expectTold("lost 1 " + word)
 		r.session()
 		r.expectSent("open", "acquire 2")
+	}
+}
+
+func TestAStreamThatTheServerHadToEndIsFollowedByAResume(t *testing.T) {
+	for _, reason := range []pb.Reason{pb.Reason_REASON_CLIENT_TOO_SLOW, pb.Reason_REASON_INTERNAL} {
+		r := holding(t, []string{"a"})
+		r.receive(1, closedFor(reason))
+		r.expectTold()
+		r.session(live(1, true))
+		r.expectSent("resume 1")
+		r.expectTold("opened")
 	}
 }
 

@@ -48,6 +48,8 @@ final class SessionMachine {
 
   private static final Set<Reason> SESSION_MAY_LIVE = EnumSet.of(
       Reason.SUPERSEDED, Reason.DRAINING, Reason.STORE_UNAVAILABLE, Reason.UNREACHABLE, Reason.CONNECTION_LOST);
+  /** Of the stream alone, if there was a session. */
+  private static final Set<Reason> STREAM_FAILED = EnumSet.of(Reason.CLIENT_TOO_SLOW, Reason.INTERNAL);
   private static final Set<Reason> SESSION_IS_GONE = EnumSet.of(Reason.SESSION_EXPIRED, Reason.CLIENT_TOO_SLOW);
 
   private static final class Session {
@@ -303,7 +305,7 @@ final class SessionMachine {
     else leaveUnneeded(at);
     if (!wantsStream(at)) stopDialing();
     else if (dialer.isIdle()) {
-      String address = dialer.start(at.nanos() + attemptNanos());
+      String address = dialer.start(at.nanos() + dialNanos(at));
       effects.dial(dialer.streamNo(), address);
     }
   }
@@ -331,14 +333,30 @@ final class SessionMachine {
   }
 
   /**
-   * How long one step of an attempt may take: several must fit into what is left of a session. Without one, each address
+   * How long one step of an attempt may take at most. Without a session, each address
    * has its share of the connect timeout, for a Java that has just started on a busy machine needs seconds to connect.
    */
-  private long attemptNanos() {
+  private long usualNanos() {
     long share = session == null
         ? settings.connectTimeoutNanos() / dialer.addresses.all().size()
         : session.ttlNanos / 3;
     return Math.min(TimeUnit.SECONDS.toNanos(5), Math.max(TimeUnit.SECONDS.toNanos(1), share));
+  }
+
+  /**
+   * While there is a session to save, what is left of it is shared: a server that stands still, or is gone without a word,
+   * must not take the time in which another would have gone on.
+   */
+  private long dialNanos(Moment at) {
+    if (session == null) return usualNanos();
+    long share = session.validity.remainingNanosAt(at) / (dialer.addresses.all().size() + 1);
+    return Math.min(usualNanos(), Math.max(TimeUnit.MILLISECONDS.toNanos(250), share));
+  }
+
+  private long openNanos(Moment at) {
+    if (session == null) return usualNanos();
+    long share = session.validity.remainingNanosAt(at) / 2;
+    return Math.min(usualNanos(), Math.max(TimeUnit.SECONDS.toNanos(1), share));
   }
 
   private void giveUpOnStreams(Moment at) {
@@ -365,7 +383,7 @@ final class SessionMachine {
   private void openOn(int streamNo, Moment at) {
     dialer.stop();
     abandonLink();
-    link = new Link.Opening(streamNo, at, at.nanos() + attemptNanos());
+    link = new Link.Opening(streamNo, at, at.nanos() + openNanos(at));
     SessionCommand first =
         SessionCommand.newBuilder().setOpen(session == null ? settings.open() : resume(session)).build();
     effects.send(streamNo, phase == Phase.CLOSING ? List.of(first, CLOSE) : List.of(first));
@@ -391,7 +409,8 @@ final class SessionMachine {
     if (link instanceof Link.Up up && at.nanos() - up.sinceNanos >= STEADY_NANOS) dialer.forgetFailures();
     abandonLink();
     lastFailure = why;
-    boolean isResumable = SESSION_MAY_LIVE.contains(why.reason());
+    boolean isResumable =
+        SESSION_MAY_LIVE.contains(why.reason()) || (session != null && STREAM_FAILED.contains(why.reason()));
     // The secret of a session may be refused where another session is welcome.
     boolean isWelcome = isResumable
         || SESSION_IS_GONE.contains(why.reason())

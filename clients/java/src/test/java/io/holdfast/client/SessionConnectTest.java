@@ -89,7 +89,7 @@ class SessionConnectTest {
   }
 
   @Test
-  void anAddressHasAThirdOfTheTtlToConnectAndAsLongToOpenAtMost5SEach() {
+  void anAddressHasAThirdOfTheTtlToConnectAtMost5SAndHalfOfWhatIsLeftToOpen() {
     MachineRun run = holding("a");
     run.breaks(1);
     int first = run.dialed();
@@ -100,12 +100,26 @@ class SessionConnectTest {
     run.pass(0);
     int second = run.dialed();
     run.connected(second);
-    run.pass(4999);
+    run.pass(4924);
     assertEquals(List.of(), run.abandoned());
     run.pass(1);
     assertEquals(List.of(second), run.abandoned());
     run.pass(0);
     assertEquals(second + 1, run.dialed());
+  }
+
+  @Test
+  void whatIsLeftOfTheSessionIsSharedAmongTheAddressesWhenItsServerStandsStill() {
+    MachineRun run = setup().addresses("a:1", "b:1", "c:1").holding("a");
+    run.pass(10_000);
+    int mute = run.dialed();
+    run.pass(1212);
+    assertEquals(List.of(), run.abandoned());
+    run.pass(1);
+    assertEquals(List.of(mute), run.abandoned());
+    run.sent();
+    run.connected(run.dialed());
+    assertEquals(frames("resume 1"), run.sent());
   }
 
   @Test

@@ -224,7 +224,7 @@ class SessionResumeTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"SESSION_EXPIRED", "NOT_PERMITTED", "CLIENT_TOO_SLOW"})
+  @ValueSource(strings = {"SESSION_EXPIRED", "NOT_PERMITTED"})
   void ofASessionThatHasEndedLosesWhatWasHeldAndAsksAgainForWhatWasNot(String reason) {
     MachineRun run = holding("a");
     run.acquire("b");
@@ -237,6 +237,17 @@ class SessionResumeTest {
     assertEquals(List.of("lost 1 " + Reason.valueOf(reason)), run.told());
     run.session();
     assertEquals(frames("open", "acquire 2"), run.sent());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"CLIENT_TOO_SLOW", "INTERNAL"})
+  void followsAStreamThatTheServerHadToEndSinceThatKeepsTheSession(String reason) {
+    MachineRun run = holding("a");
+    run.receive(1, closed(reason));
+    assertEquals(List.of(), run.told());
+    run.session(live(1, true));
+    assertEquals(frames("resume 1"), run.sent());
+    assertEquals(List.of("opened"), run.told());
   }
 
   @Test
