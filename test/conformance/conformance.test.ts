@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { type ServiceOptions, useService } from "../support/service.ts";
+import { leaveNoProcess, type ServiceOptions, useServiceInSuite } from "../support/service.ts";
 import { build, Driver } from "./driver.ts";
 import { type Language, languages } from "./languages.ts";
 import { play, toldByNobody } from "./play.ts";
@@ -47,13 +47,15 @@ const casts: readonly Cast[] = [
     : [{ name: "all together", languages: tested, fits: ({ alone, servers }: Scenario) => !alone && !servers }]),
 ];
 
+leaveNoProcess();
+
 beforeAll(async () => {
   for (const language of tested) await build(language);
 }, 900_000);
 
 for (const [p, place] of places.entries())
   describe.concurrent(place.name, { timeout: 300_000 }, () => {
-    const service = useService(place.service);
+    const service = useServiceInSuite(place.service);
 
     for (const cast of casts) {
       // Together they play where most can go wrong.

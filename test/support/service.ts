@@ -113,6 +113,11 @@ export class Service implements AsyncDisposable {
 export function useService(options: ServiceOptions = {}): () => Service {
   // Hooks at the end run in reverse: first the servers end, then nothing may be left of anybody.
   leaveNoProcess();
+  return useServiceInSuite(options);
+}
+
+/** The same for the tests of a suite beside which others of its file run: it is the file that leaves no process. */
+export function useServiceInSuite(options: ServiceOptions): () => Service {
   let service: Service | undefined;
   let failed = false;
   beforeAll(async () => {
