@@ -17,6 +17,7 @@ export class Committer {
   private readonly answered: (outcome: CommitOutcome, sentAtMs: number) => void;
   private inFlight = 0;
   private scheduled = false;
+  private isStopped = false;
 
   /** `answered` is told of every transaction, and when it was sent. */
   constructor(
@@ -32,8 +33,14 @@ export class Committer {
   }
 
   submit(operation: PendingOperation): void {
+    if (this.isStopped) return;
     this.group.add(operation);
     this.schedule();
+  }
+
+  /** Sends nothing more. What waits is dropped, and told nothing. */
+  stop(): void {
+    this.isStopped = true;
   }
 
   private schedule(): void {
@@ -46,7 +53,7 @@ export class Committer {
   }
 
   private flush(): void {
-    while (this.inFlight < MAX_IN_FLIGHT && this.group.size > 0) {
+    while (!this.isStopped && this.inFlight < MAX_IN_FLIGHT && this.group.size > 0) {
       const batch = this.group.take();
       if (batch === undefined) return;
       this.inFlight++;

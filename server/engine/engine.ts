@@ -517,10 +517,14 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     this.after(PROVE_EVERY_MS, () => this.proveRegularly());
   }
 
-  /** Stops serving for good, and tells every client why: the store cannot be trusted any more. */
+  /**
+   * Stops serving for good, and tells every client why: the store cannot be trusted any more. From here on nothing is
+   * written to it either: what waits was decided by another past than the one that is there now.
+   */
   fail(problem: string): void {
     if (this.readiness.failure !== "") return;
     this.readiness.failure = problem;
+    this.committer.stop();
     this.telemetry.note({ kind: "engine.failed", problem });
     this.registration.abandon();
     for (const link of [...this.linksByStream.values()]) this.closeLink(link, "store-unavailable", problem);
@@ -569,7 +573,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   }
 
   revokeLease(lease: bigint): void {
-    this.store.revokeLease(lease, () => undefined);
+    if (this.readiness.failure === "") this.store.revokeLease(lease, () => undefined);
   }
 
   note(note: EngineNote): void {

@@ -121,6 +121,24 @@ describe("an etcd that was restored or replaced", () => {
     expect(bench.notes.filter(({ kind }) => kind === "engine.failed")).toHaveLength(1);
   });
 
+  it("is written to no more: what waited is dropped, and no session is ended there", () => {
+    const { bench, stream } = withHolder();
+    bench.store.held.add("commit");
+    for (let id = 2n; id < 8n; id++) bench.do(stream, acquire(id, exclusive(`waits-${id}`)));
+    bench.store.held.add("read");
+    bench.clock.turn(500);
+    bench.store.reads.shift()?.answer({ kind: "revision", revision: bench.store.revision - 1 });
+    bench.settle();
+    const { commit } = bench.store.calls;
+    for (const held of bench.store.commits.splice(0)) held.answer({ kind: "unknown" });
+    bench.store.held.clear();
+    bench.settle();
+    bench.clock.turn(120_000);
+    expect(bench.store.calls.commit).toBe(commit);
+    expect(bench.store.revoked).toEqual([]);
+    expect(bench.engine.table.heldCount).toBe(1);
+  });
+
   it("is noticed by a snapshot below it, and the table stays as it was", () => {
     const { bench, stream } = withHolder();
     const { snapshot } = bench.store;

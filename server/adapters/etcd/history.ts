@@ -222,4 +222,5 @@ async function untilKnown<Value>(
   }
 }
 
-const newId = (): string => randomBytes(9).toString("base64url");
+/** In hexadecimal: an operator gives it to a command, which would take a "-" at its beginning for an option. */
+const newId = (): string => randomBytes(9).toString("hex");
