@@ -26,8 +26,9 @@ export interface EvacuationHost {
  *
  * It asks the others whether they serve. If one does, those clients that can resume are told `draining` with the
  * addresses of such servers. Their streams go on: who reaches no other server does best to stay. If none serves,
- * clients are left alone: a resume would fail everywhere, and when the store comes back they go on where they are,
- * with nothing to write. Clients that cannot resume stay in any case, and lose nothing before their deadline.
+ * clients are told nothing, since a resume would fail everywhere; those of our libraries try it all the same, once a
+ * heartbeat has gone unanswered for an interval. Clients that cannot resume stay in any case, and lose nothing before
+ * their deadline.
  */
 export class Evacuation {
   private readonly host: EvacuationHost;
