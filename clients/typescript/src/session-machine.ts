@@ -315,7 +315,8 @@ export class SessionMachine {
     if (this.#phase.kind === "closing") this.#stopIfDone(this.#phase.byMs, at);
     else this.#leaveUnneeded(at);
     if (!this.#wantsStream(at)) this.#stopDialing();
-    else if (this.#dialer.isIdle) this.#tell({ kind: "dial", ...this.#dialer.start(at.nowMs + this.#attemptMs("dial", at)) });
+    else if (this.#dialer.isIdle)
+      this.#tell({ kind: "dial", ...this.#dialer.start(at.nowMs + this.#attemptMs("dial", at)) });
     if (this.#effects.length === 0) return nothing;
     const effects = this.#effects;
     this.#effects = [];
