@@ -1,6 +1,6 @@
 /** What nobody may guess. */
 export interface Entropy {
-  /** A random id that was never used before: 22 characters of [A-Za-z0-9_-]. */
+  /** A random id that was never used before: 22 characters of [A-Za-z0-9_-], the first no "-". */
   newId(): string;
   /** A random secret, likewise, of at least 128 bits. */
   newSecret(): string;
