@@ -493,6 +493,8 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
 
   private checkEmpty(): void {
     if (this.whenEmpty === undefined || this.halted) return;
+    // Nothing more is written, so nothing is to be waited for.
+    if (this.readiness.failure !== "") return this.whenEmpty();
     const leaving = [...this.sessions.values()].some((session) => session.ending !== undefined);
     if (!leaving && !this.opener.hasNew && this.registration.isOver) this.whenEmpty();
   }
@@ -528,6 +530,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     this.telemetry.note({ kind: "engine.failed", problem });
     this.registration.abandon();
     for (const link of [...this.linksByStream.values()]) this.closeLink(link, "store-unavailable", problem);
+    this.checkEmpty();
   }
 
   // -- SessionHost -----------------------------------------------------------------------------------

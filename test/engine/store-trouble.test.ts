@@ -137,6 +137,11 @@ describe("an etcd that was restored or replaced", () => {
     expect(bench.store.calls.commit).toBe(commit);
     expect(bench.store.revoked).toEqual([]);
     expect(bench.engine.table.heldCount).toBe(1);
+    // Its sessions will never be known to have ended, and the server does not wait for that.
+    const stopped: string[] = [];
+    bench.engine.stop(60_000, () => stopped.push("stopped"));
+    bench.settle();
+    expect(stopped).toEqual(["stopped"]);
   });
 
   it("is noticed by a snapshot below it, and the table stays as it was", () => {
