@@ -78,7 +78,7 @@ export class Truth {
 
   /** A server was told that a claim is given up. */
   isReleased(sessionId: string, claimId: bigint): void {
-    this.released.add(`${sessionId}/${claimId.toString(16).padStart(16, "0")}`);
+    this.released.add(asked({ sessionId, claimId }));
   }
 
   /** A claim's client was told that it is over: it may not exist from now on. */
@@ -101,8 +101,7 @@ export class Truth {
     const held = trueHolders(claims);
     this.moments.push({ revision, atMs: this.world.nowMs, claims, held });
     this.checkHolders(claims, held);
-    for (const change of changes)
-      if (change.kind === "put" && change.entry.kind === "claim") this.checkThread(change.entry, claims);
+    this.checkThreads(claims, revision);
     const waiting = new Set(claims.filter((claim) => !held.has(claim)).map((claim) => claim.id));
     for (const key of tried)
       if (waiting.has(key.slice(key.indexOf("//") + 2)))
@@ -110,23 +109,16 @@ export class Truth {
   }
 
   /** No thread of control waits for itself: its claims that exclude each other are never live together. */
-  private checkThread({ key }: ClaimEntry, claims: readonly TrueClaim[]): void {
-    const id = key.slice(key.indexOf("//") + 2);
-    const lock = key.slice("claim/".length, key.indexOf("//"));
-    const own = claims.find((claim) => claim.id === id);
-    if (own === undefined || own.reentryId === "" || this.released.has(id)) return;
-    for (const other of claims) {
-      if (
-        other === own ||
-        this.released.has(other.id) ||
-        other.sessionId !== own.sessionId ||
-        other.reentryId !== own.reentryId
-      )
-        continue;
-      const specs = [own, other].flatMap(({ locks }) => locks.filter(({ name }) => name === lock));
-      if (specs.length === 2 && !isCompatible(specs))
-        this.world.violation("THREAD-TWICE", `${own.id} and ${other.id}, of one thread, are both on ${lock}`);
-    }
+  private checkThreads(claims: readonly TrueClaim[], revision: number): void {
+    const wanted = claims.filter((claim) => claim.reentryId !== "" && !this.released.has(asked(claim)));
+    for (const own of wanted.filter(({ createRevision }) => createRevision === revision))
+      for (const other of wanted)
+        if (other !== own && other.sessionId === own.sessionId && other.reentryId === own.reentryId)
+          for (const spec of own.locks) {
+            const its = other.locks.find(({ name }) => name === spec.name);
+            if (its !== undefined && !isCompatible([its, spec]))
+              this.world.violation("THREAD-TWICE", `${own.id} and ${other.id}, one thread, are both on ${spec.name}`);
+          }
   }
 
   private forget(key: string): void {
@@ -193,6 +185,8 @@ export class Truth {
     }
   }
 }
+
+const asked = ({ sessionId, claimId }: Pick<TrueClaim, "sessionId" | "claimId">): string => `${sessionId}/${claimId}`;
 
 const placeOf = (claim: TrueClaim): string => `${claim.id}@${claim.createRevision}`;
 

@@ -315,8 +315,7 @@ export class SessionMachine {
     if (this.#phase.kind === "closing") this.#stopIfDone(this.#phase.byMs, at);
     else this.#leaveUnneeded(at);
     if (!this.#wantsStream(at)) this.#stopDialing();
-    else if (this.#dialer.isIdle)
-      this.#tell({ kind: "dial", ...this.#dialer.start(at.nowMs + this.#attemptMs("dial", at)) });
+    else if (this.#dialer.isIdle) this.#tell({ kind: "dial", ...this.#dialer.start(at.nowMs + this.#dialMs(at)) });
     if (this.#effects.length === 0) return nothing;
     const effects = this.#effects;
     this.#effects = [];
@@ -347,15 +346,24 @@ export class SessionMachine {
   }
 
   /**
-   * How long one step of an attempt may take. While there is a session to save, what is left of it is shared: a server
+   * How long connecting to an address may take. While there is a session to save, what is left of it is shared: a server
    * that stands still, or is gone without a word, must not take the time in which another would have gone on.
    */
-  #attemptMs(step: "dial" | "open", at: Instant): number {
-    const usualMs = Math.min(5000, Math.max(1000, this.#ttlMs() / 3));
-    if (this.#session === undefined) return usualMs;
-    const leftMs = this.#session.validity.deadlineMs - at.nowMs;
-    const shareMs = step === "dial" ? leftMs / (this.addresses.length + 1) : leftMs / 2;
-    return Math.min(usualMs, Math.max(step === "dial" ? 250 : 1000, shareMs));
+  #dialMs(at: Instant): number {
+    return this.#stepMs(250, this.#leftMs(at) / (this.addresses.length + 1));
+  }
+
+  /** How long opening or resuming may take, which is some writes of the store's. */
+  #openMs(at: Instant): number {
+    return this.#stepMs(1000, this.#leftMs(at) / 2);
+  }
+
+  #stepMs(leastMs: number, shareMs: number): number {
+    return Math.min(5000, Math.max(1000, this.#ttlMs() / 3), Math.max(leastMs, shareMs));
+  }
+
+  #leftMs(at: Instant): number {
+    return this.#session === undefined ? NEVER : this.#session.validity.deadlineMs - at.nowMs;
   }
 
   #ttlMs(): number {
@@ -386,7 +394,7 @@ export class SessionMachine {
   #openOn(streamNo: number, at: Instant): void {
     this.#dialer.stop();
     this.#abandonLink();
-    this.#link = { kind: "opening", streamNo, sentAt: at, giveUpMs: at.nowMs + this.#attemptMs("open", at) };
+    this.#link = { kind: "opening", streamNo, sentAt: at, giveUpMs: at.nowMs + this.#openMs(at) };
     const first = this.#session === undefined ? open(this.#settings) : resume(this.#session);
     this.#send(streamNo, this.#phase.kind === "closing" ? [first, { kind: "close" }] : [first]);
   }
@@ -522,18 +530,19 @@ function resume(session: Session): Command {
 
 const sessionMayLive: ReadonlySet<Reason> = new Set([
   "superseded",
+  "client-too-slow",
   "draining",
   "store-unavailable",
   "unreachable",
   "connection-lost",
 ]);
-/** Of the stream alone, if there was a session. */
-const streamFailed: ReadonlySet<Reason> = new Set(["client-too-slow", "internal"]);
 
 /** What follows from the end of a stream: the session is resumed, or another opened, or nothing can be had. */
 function consequence(reason: Reason, hadSession: boolean): "resume" | "afresh" | "refuse" {
-  if (sessionMayLive.has(reason) || (hadSession && streamFailed.has(reason))) return "resume";
-  if (reason === "session-expired" || reason === "client-too-slow") return "afresh";
+  if (sessionMayLive.has(reason)) return "resume";
+  if (reason === "session-expired") return "afresh";
+  // A fault of the server's ends the stream and leaves the session; without one it may come again and again.
+  if (reason === "internal" && hadSession) return "resume";
   // The secret of a session may be refused where another session is welcome.
   return reason === "not-permitted" && hadSession ? "afresh" : "refuse";
 }

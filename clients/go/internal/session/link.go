@@ -65,7 +65,7 @@ func (m *Machine) finish(at Instant) []Effect {
 	if !m.wantsStream(at) {
 		m.stopDialing()
 	} else if m.dialer.state == dialIdle {
-		m.tell(m.dialer.start(after(at.Now, m.attemptTime(dialStep, at))))
+		m.tell(m.dialer.start(after(at.Now, m.dialTime(at))))
 	}
 	effects := m.effects
 	m.effects = nil
@@ -106,27 +106,28 @@ func (m *Machine) stopDialing() {
 	m.dialer.stop()
 }
 
-// attemptStep is a part of an attempt to have a stream.
-type attemptStep int
-
-const (
-	dialStep attemptStep = iota
-	openStep
-)
-
-// attemptTime is how long one step of an attempt may take. While there is a session to save, what is left of it is
+// dialTime is how long connecting to an address may take. While there is a session to save, what is left of it is
 // shared: a server that stands still, or is gone without a word, must not take the time in which another would have gone
 // on.
-func (m *Machine) attemptTime(step attemptStep, at Instant) time.Duration {
-	usual := min(5*time.Second, max(time.Second, m.ttl()/3))
+func (m *Machine) dialTime(at Instant) time.Duration {
+	return m.stepTime(250*time.Millisecond, m.left(at)/time.Duration(len(m.Addresses())+1))
+}
+
+// openTime is how long opening or resuming may take, which is some writes of the store's.
+func (m *Machine) openTime(at Instant) time.Duration {
+	return m.stepTime(time.Second, m.left(at)/2)
+}
+
+func (m *Machine) stepTime(least, share time.Duration) time.Duration {
+	return min(5*time.Second, max(time.Second, m.ttl()/3), max(least, share))
+}
+
+// left is what is left of the session, Never if there is none.
+func (m *Machine) left(at Instant) time.Duration {
 	if m.session == nil {
-		return usual
+		return Never
 	}
-	left := m.session.validity.deadline() - at.Now
-	if step == dialStep {
-		return min(usual, max(250*time.Millisecond, left/time.Duration(len(m.Addresses())+1)))
-	}
-	return min(usual, max(time.Second, left/2))
+	return m.session.validity.deadline() - at.Now
 }
 
 func (m *Machine) ttl() time.Duration {
@@ -169,7 +170,7 @@ func (m *Machine) openOn(stream int, at Instant) {
 	m.dialer.stop()
 	m.abandonLink()
 	m.link = link{
-		state: opening, stream: stream, sent: at, giveUp: after(at.Now, m.attemptTime(openStep, at)),
+		state: opening, stream: stream, sent: at, giveUp: after(at.Now, m.openTime(at)),
 	}
 	first := m.openCommand()
 	if m.session != nil {

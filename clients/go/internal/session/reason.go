@@ -72,18 +72,15 @@ const (
 
 func consequenceOf(reason Reason, hadSession bool) consequence {
 	switch reason {
-	case Superseded, Draining, StoreUnavailable, Unreachable, ConnectionLost:
+	case Superseded, ClientTooSlow, Draining, StoreUnavailable, Unreachable, ConnectionLost:
 		return resumeSession
-	case ClientTooSlow, Internal:
-		// Of the stream alone, if there was a session.
+	case SessionExpired:
+		return openAfresh
+	case Internal:
+		// A fault of the server's ends the stream and leaves the session; without one it may come again and again.
 		if hadSession {
 			return resumeSession
 		}
-		if reason == ClientTooSlow {
-			return openAfresh
-		}
-	case SessionExpired:
-		return openAfresh
 	case NotPermitted:
 		// The secret of a session may be refused where another session is welcome.
 		if hadSession {

@@ -47,10 +47,12 @@ final class SessionMachine {
   private static final Failure NO_SERVER = new Failure(Reason.UNREACHABLE, "no server answered in time");
 
   private static final Set<Reason> SESSION_MAY_LIVE = EnumSet.of(
-      Reason.SUPERSEDED, Reason.DRAINING, Reason.STORE_UNAVAILABLE, Reason.UNREACHABLE, Reason.CONNECTION_LOST);
-  /** Of the stream alone, if there was a session. */
-  private static final Set<Reason> STREAM_FAILED = EnumSet.of(Reason.CLIENT_TOO_SLOW, Reason.INTERNAL);
-  private static final Set<Reason> SESSION_IS_GONE = EnumSet.of(Reason.SESSION_EXPIRED, Reason.CLIENT_TOO_SLOW);
+      Reason.SUPERSEDED,
+      Reason.CLIENT_TOO_SLOW,
+      Reason.DRAINING,
+      Reason.STORE_UNAVAILABLE,
+      Reason.UNREACHABLE,
+      Reason.CONNECTION_LOST);
 
   private static final class Session {
     final String id;
@@ -333,30 +335,32 @@ final class SessionMachine {
   }
 
   /**
-   * How long one step of an attempt may take at most. Without a session, each address
-   * has its share of the connect timeout, for a Java that has just started on a busy machine needs seconds to connect.
+   * How long connecting to an address may take. While there is a session to save, what is left of it is shared: a server
+   * that stands still, or is gone without a word, must not take the time in which another would have gone on.
    */
-  private long usualNanos() {
-    long share = session == null
-        ? settings.connectTimeoutNanos() / dialer.addresses.all().size()
-        : session.ttlNanos / 3;
-    return Math.min(TimeUnit.SECONDS.toNanos(5), Math.max(TimeUnit.SECONDS.toNanos(1), share));
+  private long dialNanos(Moment at) {
+    return stepNanos(TimeUnit.MILLISECONDS.toNanos(250), leftNanos(at) / (dialer.addresses.all().size() + 1));
+  }
+
+  /** How long opening or resuming may take, which is some writes of the store's. */
+  private long openNanos(Moment at) {
+    return stepNanos(TimeUnit.SECONDS.toNanos(1), leftNanos(at) / 2);
   }
 
   /**
-   * While there is a session to save, what is left of it is shared: a server that stands still, or is gone without a word,
-   * must not take the time in which another would have gone on.
+   * Without a session each address has its share of the connect timeout, for a Java that has just started on a busy
+   * machine needs seconds to connect.
    */
-  private long dialNanos(Moment at) {
-    if (session == null) return usualNanos();
-    long share = session.validity.remainingNanosAt(at) / (dialer.addresses.all().size() + 1);
-    return Math.min(usualNanos(), Math.max(TimeUnit.MILLISECONDS.toNanos(250), share));
+  private long stepNanos(long leastNanos, long shareNanos) {
+    long usualNanos = session == null
+        ? settings.connectTimeoutNanos() / dialer.addresses.all().size()
+        : session.ttlNanos / 3;
+    long mostNanos = Math.min(TimeUnit.SECONDS.toNanos(5), Math.max(TimeUnit.SECONDS.toNanos(1), usualNanos));
+    return Math.min(mostNanos, Math.max(leastNanos, shareNanos));
   }
 
-  private long openNanos(Moment at) {
-    if (session == null) return usualNanos();
-    long share = session.validity.remainingNanosAt(at) / 2;
-    return Math.min(usualNanos(), Math.max(TimeUnit.SECONDS.toNanos(1), share));
+  private long leftNanos(Moment at) {
+    return session == null ? Moment.NEVER : session.validity.remainingNanosAt(at);
   }
 
   private void giveUpOnStreams(Moment at) {
@@ -409,11 +413,11 @@ final class SessionMachine {
     if (link instanceof Link.Up up && at.nanos() - up.sinceNanos >= STEADY_NANOS) dialer.forgetFailures();
     abandonLink();
     lastFailure = why;
-    boolean isResumable =
-        SESSION_MAY_LIVE.contains(why.reason()) || (session != null && STREAM_FAILED.contains(why.reason()));
+    // A fault of the server's ends the stream and leaves the session; without one it may come again and again.
+    boolean isResumable = SESSION_MAY_LIVE.contains(why.reason()) || (why.reason() == Reason.INTERNAL && session != null);
     // The secret of a session may be refused where another session is welcome.
     boolean isWelcome = isResumable
-        || SESSION_IS_GONE.contains(why.reason())
+        || why.reason() == Reason.SESSION_EXPIRED
         || (why.reason() == Reason.NOT_PERMITTED && session != null);
     if (!isResumable || !keeps) endSession(why, at);
     else if (session != null && session.heartbeats == null)
