@@ -5,9 +5,10 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { runChecks, type Tally } from "./checks.ts";
 import { runGo } from "./go-tests.ts";
+import type { VitestTally } from "./vitest-tally.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const oneFailure: Tally = { passed: 0, failed: 1, skipped: 0 };
@@ -31,9 +32,11 @@ function runVitest(): Tally {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-test-"));
   try {
     const report = join(folder, "vitest.json");
-    const status = run("vitest", ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
-    const tally = readReport(report);
-    // A file that does not load, or an error outside of every test, fails the run and no test.
+    process.env.HOLDFAST_VITEST_TALLY = report;
+    const status = run("vitest", ["run", "--reporter=default", `--reporter=${root}/scripts/vitest-tally.ts`]);
+    const { failures, ...tally }: VitestTally = JSON.parse(readFileSync(report, "utf8"));
+    // Named at the end, where a log that was cut still has them.
+    for (const failure of failures) console.log(`FAILED  ${failure}`);
     return tally.failed === 0 && (status !== 0 || tally.passed === 0) ? { ...tally, failed: 1 } : tally;
   } catch (error) {
     console.log(`FAILED  vitest left no report: ${error}`);
@@ -68,37 +71,6 @@ function readSurefire(path: string): Tally {
   const count = (element: string) => report.match(new RegExp(`<${element}[ >/]`, "g"))?.length ?? 0;
   const [failed, skipped] = [count("failure") + count("error"), count("skipped")];
   return { passed: count("testcase") - failed - skipped, failed, skipped };
-}
-
-function readReport(path: string): Tally {
-  const report = JSON.parse(readFileSync(path, "utf8"));
-  sayFailures(report.testResults);
-  return {
-    passed: report.numPassedTests,
-    failed: report.numFailedTests,
-    skipped: report.numPendingTests + report.numTodoTests,
-  };
-}
-
-interface FileResult {
-  readonly name: string;
-  readonly message: string;
-  readonly assertionResults: readonly { status: string; fullName: string; failureMessages: readonly string[] }[];
-}
-
-/** Names each failure, with the head of what it said, at the end, where a log that was cut still has them. */
-function sayFailures(files: readonly FileResult[]): void {
-  for (const { name, message, assertionResults } of files) {
-    const failed = assertionResults.filter(({ status }) => status === "failed");
-    const said = failed.map(({ fullName, failureMessages }) => `${fullName}\n${failureMessages.join("\n")}`);
-    if (said.length === 0 && message !== "") said.push(message);
-    for (const what of said) console.log(`FAILED  ${relative(root, name)}: ${head(what)}`);
-  }
-}
-
-function head(text: string, lines = 30, width = 300): string {
-  const kept = text.split("\n").slice(0, lines);
-  return kept.map((line) => line.slice(0, width)).join("\n        ");
 }
 
 function run(command: string, args: readonly string[]): number | null {
