@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
-import { freePort } from "../../server/adapters/etcd/embedded.ts";
 import { type EtcdStore, type EtcdStoreOptions, openEtcdStore, StoreError } from "../../server/adapters/etcd/index.ts";
 import { sessionKey } from "../../server/core/keys.ts";
 import { AuthClient, StatusResponse } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
@@ -11,6 +10,7 @@ import { newAuthority } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { fakeHeader, startFakeEtcd } from "../support/fake-etcd.ts";
 import { FeedRecorder } from "../support/feed-recorder.ts";
+import { reservePort } from "../support/ports.ts";
 import { applied, operation, put, readRevision, remove, session } from "../support/store-calls.ts";
 
 function open(endpoint: string, more: Partial<EtcdStoreOptions> = {}): Promise<EtcdStore> {
@@ -32,7 +32,7 @@ const KEY = sessionKey("one");
 
 describe("opening the store", () => {
   it("says that nobody answers, and why", async () => {
-    const port = await freePort();
+    const port = await reservePort();
     expect(await refusal(open(`127.0.0.1:${port}`, { startTimeoutMs: 300 }))).toBe(
       `unreachable: etcd at 127.0.0.1:${port} does not answer (No connection established. Last error: Error: ` +
         `connect ECONNREFUSED 127.0.0.1:${port}); start it or correct the endpoints`,
@@ -154,7 +154,7 @@ describe("an etcd behind TLS", () => {
     const { certificate, key } = authority.issue("127.0.0.1");
     const files = { "cert-file": certificate, "key-file": key, "trusted-ca-file": authority.certificate };
     for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
-    const [plain, secure] = [await freePort(), await freePort()];
+    const [plain, secure] = [await reservePort(), await reservePort()];
     await using _etcd = await startEtcd({
       clientPort: plain,
       flags: [

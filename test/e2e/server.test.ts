@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { connect } from "../../clients/typescript/src/index.ts";
-import { freePort } from "../../server/adapters/etcd/embedded.ts";
 import { AuthClient } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 import { SessionRecord } from "../../server/gen/holdfast/storage/v1/storage.ts";
 import { HoldRequest, type HoldResponse, LockServiceClient } from "../../server/gen/holdfast/v1/lock_service.ts";
@@ -11,6 +10,7 @@ import { Admin } from "../support/admin.ts";
 import { newAuthority } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { eventually } from "../support/eventually.ts";
+import { reservePort } from "../support/ports.ts";
 import { holdfast, startServer, temporaryFolder } from "./program.ts";
 
 /** Makes etcd ask for a user: root, with the password "secret". */
@@ -38,7 +38,7 @@ describe("a server on an etcd that is there", () => {
     };
     const authority = newAuthority();
     const { certificate, key } = authority.issue("localhost");
-    const [plain, secure] = [await freePort(), await freePort()];
+    const [plain, secure] = [await reservePort(), await reservePort()];
     await using etcd = await startEtcd({
       clientPort: plain,
       flags: [
@@ -118,7 +118,7 @@ describe("a server on an etcd that is there", () => {
   it("neither starts nor goes on with a record of a format that it does not know, and what was locked outlives it", async () => {
     await using etcd = await startEtcd();
     const flags = ["--etcd-endpoints", etcd.endpoint];
-    const address = `127.0.0.1:${await freePort()}`;
+    const address = `127.0.0.1:${await reservePort()}`;
     await using client = connect(address, { ttlMs: 60_000 });
     await using server = await startServer([...flags, "--grpc-address", address]);
     const lock = await client.acquire("outlives it");

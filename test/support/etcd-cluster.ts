@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { credentials } from "@grpc/grpc-js";
-import { type EmbeddedEtcd, freePort, startEmbeddedEtcd } from "../../server/adapters/etcd/embedded.ts";
+import { type EmbeddedEtcd, startEmbeddedEtcd } from "../../server/adapters/etcd/embedded.ts";
 import { hex } from "../../server/adapters/etcd/position.ts";
 import {
   ClusterClient,
@@ -14,6 +14,7 @@ import {
 } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 import { toolPath } from "./etcd.ts";
 import { PeerNetwork, type PeerPort } from "./peer-network.ts";
+import { reservePort } from "./ports.ts";
 import { onSlowDisk } from "./slow-disk.ts";
 
 export interface ClusterOptions {
@@ -77,7 +78,7 @@ export class ClusterMember {
         `--initial-cluster-state=${state}`,
         ...(this.cluster.options.flags ?? []),
       ],
-      startTimeoutMs: 60_000,
+      startTimeoutMs: 45_000,
     });
     this.peer.id = hex((await this.status()).header!.memberId);
   }
@@ -117,7 +118,7 @@ export class ClusterMember {
 
   status(): Promise<StatusResponse> {
     return new Promise((resolve, reject) => {
-      const deadline = Date.now() + 5_000;
+      const deadline = Date.now() + 10_000;
       this.maintenance.status({}, { deadline } as never, (error: Error | null, response: StatusResponse) =>
         error ? reject(error) : resolve(response),
       );
@@ -265,7 +266,7 @@ export class EtcdCluster implements AsyncDisposable {
   }
 
   private async make(name: string): Promise<ClusterMember> {
-    const member = new ClusterMember(this, name, await freePort(), await this.network.lead(await freePort()));
+    const member = new ClusterMember(this, name, await reservePort(), await this.network.lead(await reservePort()));
     this.made.push(member);
     return member;
   }

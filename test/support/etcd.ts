@@ -16,6 +16,7 @@ import {
   type WatchResponse,
 } from "../../server/gen/etcd/api/etcdserverpb/rpc.ts";
 import type { KeyValue } from "../../server/gen/etcd/api/mvccpb/kv.ts";
+import { reservePort } from "./ports.ts";
 
 /** An etcd for one test file: in a folder of its own, which goes with it. */
 export interface TestEtcd extends AsyncDisposable {
@@ -63,7 +64,7 @@ export async function startEtcd({ revisionsBefore, ...options }: TestEtcdOptions
       await (await start(0)).stop();
       await age(dataDir, revisionsBefore);
     }
-    return new Running(await start(options.clientPort ?? 0), start, dataDir);
+    return new Running(await start(options.clientPort ?? (await reservePort())), start, dataDir);
   } catch (error) {
     await rm(dataDir, { recursive: true });
     throw error;

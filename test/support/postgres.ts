@@ -1,11 +1,11 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { chown, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import { reservePort } from "./ports.ts";
 
 /** A PostgreSQL for one test file, in a folder of its own, on a free port of loopback. */
 export interface TestPostgres extends AsyncDisposable {
@@ -24,7 +24,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     ...user,
     stdio: "ignore",
   });
-  const port = await freePort();
+  const port = await reservePort();
   const flags = ["-D", data, "-p", String(port), "-c", "listen_addresses=127.0.0.1", "-k", folder, "-F"];
   const child = spawn(join(bin, "postgres"), flags, { ...user, stdio: "ignore" });
   const exited = new Promise((resolve) => child.once("exit", resolve));
@@ -68,13 +68,3 @@ const idOf = (name: string) => ({
   uid: Number(execFileSync("id", ["-u", name], { encoding: "utf8" })),
   gid: Number(execFileSync("id", ["-g", name], { encoding: "utf8" })),
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}
