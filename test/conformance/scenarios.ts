@@ -1486,6 +1486,34 @@ const resuming: readonly Scenario[] = [
       ["A", "release", {}, { was: "released" }],
     ],
   },
+  {
+    // Whichever of the two others comes first: one of these clients tries that which stands still too.
+    title: "two servers that stand still lose nothing of clients that have a third",
+    servers: 3,
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, via: "relay", at: [0, 1, 2] }],
+      ["B", "connect", { ttlMs: 15_000, via: "relay", at: [0, 2, 1] }],
+      ["net", "cut", { of: "A", at: 1 }],
+      ["net", "cut", { of: "A", at: 2 }],
+      ["net", "cut", { of: "B", at: 1 }],
+      ["net", "cut", { of: "B", at: 2 }],
+      ["A", "acquire", { locks: "a" }, { token: "$a" }],
+      ["B", "acquire", { locks: "b" }, { token: "$b" }],
+      ["net", "mend", { of: "A" }],
+      ["net", "mend", { of: "B" }],
+      ["server", "pause", { at: 0 }],
+      ["server", "pause", { at: 1 }],
+      ["A", "update", { value: "resumed" }],
+      ["B", "update", { value: "resumed" }],
+      ["C", "connect", { at: [2] }],
+      ["C", "getLock", { name: "a" }, { holders: [{ token: "$a", value: "resumed" }] }],
+      ["C", "getLock", { name: "b" }, { holders: [{ token: "$b", value: "resumed" }] }],
+      ["server", "resume", { at: 0 }],
+      ["server", "resume", { at: 1 }],
+      ["A", "release", {}, { was: "released" }],
+      ["B", "release", {}, { was: "released" }],
+    ],
+  },
 ];
 
 const store: readonly Scenario[] = [

@@ -428,6 +428,18 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '  if (held.length === 0) return { kind: "none" };\n',
   },
   {
+    name: "a store that was restored is written to",
+    file: "server/engine/engine.ts",
+    find: "    this.committer.stop();\n",
+    replace: "",
+  },
+  {
+    name: "client: the first address may take all that is left of a session",
+    file: "clients/typescript/src/session-machine.ts",
+    find: "this.#leftMs(at) / (this.addresses.length + 1)",
+    replace: "NEVER",
+  },
+  {
     name: "client: a suspended machine goes unnoticed",
     file: "clients/typescript/src/validity.ts",
     find: "    this.#gainedMs = aheadMs - this.#aheadMs;\n",
