@@ -32,7 +32,7 @@ function runVitest(): Tally {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-test-"));
   try {
     const report = join(folder, "vitest.json");
-    process.env.HOLDFAST_VITEST_TALLY = report;
+    process.env.VITEST_TALLY = report;
     const status = run("vitest", ["run", "--reporter=default", `--reporter=${root}/scripts/vitest-tally.ts`]);
     const { failures, ...tally }: VitestTally = JSON.parse(readFileSync(report, "utf8"));
     // Named at the end, where a log that was cut still has them.

@@ -8,7 +8,7 @@ export interface VitestTally extends Tally {
   readonly failures: readonly string[];
 }
 
-/** A reporter of vitest that leaves its tally, as JSON, in the file that `HOLDFAST_VITEST_TALLY` names. */
+/** A reporter of vitest that leaves its tally, as JSON, in the file that `VITEST_TALLY` names. */
 export default class implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     const tests = modules.flatMap(({ children }) => [...children.allTests()]);
@@ -29,7 +29,7 @@ export default class implements Reporter {
       skipped: count("skipped"),
       failures: [...outside, ...inside].map(({ of, errors }) => `${of}\n${errors.map(headOf).join("\n")}`),
     };
-    writeFileSync(process.env.HOLDFAST_VITEST_TALLY!, JSON.stringify(tally));
+    writeFileSync(process.env.VITEST_TALLY!, JSON.stringify(tally));
   }
 }
 
