@@ -156,4 +156,6 @@ export type SessionEvent =
     }
   | { readonly kind: "lost"; readonly claimId: bigint; readonly reason: Reason; readonly message: string }
   | { readonly kind: "draining"; readonly leaveWithinMs: number; readonly servers: readonly string[] }
+  /** Where else the service can be reached now, like `servers` of `opened`. */
+  | { readonly kind: "servers"; readonly servers: readonly string[] }
   | { readonly kind: "closed"; readonly reason: Reason; readonly message: string };

@@ -57,14 +57,14 @@ export class ServerTable {
 
   /**
    * Where clients may go instead of the server at `own`: each address once, those that drain or tell no address left
-   * out; at most 100. Empty if that server itself tells no address: its clients come through something that chooses.
+   * out; at most 100, in order. Empty if that server itself tells no address: its clients come through something that chooses.
    */
   othersThan(own: string): readonly string[] {
     if (own === "") return [];
     const addresses = new Set<string>();
     for (const { record } of this.servers.values())
       if (!record.draining && record.address !== "" && record.address !== own) addresses.add(record.address);
-    return [...addresses].slice(0, MAX_ADDRESSES);
+    return [...addresses].sort().slice(0, MAX_ADDRESSES);
   }
 
   /** The first server's key on which this table and a snapshot differ, those in `except` left out; see `LockTable`. */

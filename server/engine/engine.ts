@@ -96,6 +96,8 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   readonly table = new LockTable();
   /** All servers that are registered, this one among them once it is. */
   readonly servers = new ServerTable();
+  /** Where else clients can go, in order; another list whenever the servers have changed. */
+  private others: readonly string[] = [];
   private readonly store: Store;
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
@@ -152,7 +154,13 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     });
     this.opener = new SessionOpener(this, options.store, options.entropy);
     this.evacuation = options.peers && new Evacuation(this, options.peers);
-    this.renewals = new Renewals(this, options.store, this.telemetry, () => this.tableBarrier.provenAtMs);
+    this.renewals = new Renewals(
+      this,
+      options.store,
+      this.telemetry,
+      () => this.tableBarrier.provenAtMs,
+      (session) => this.tellOfServers(session),
+    );
     this.notices = new PositionNotices(this.table, options.clock, (id) => this.sessions.get(id));
     this.watches = new LockWatches(this.table);
     this.registration = new Registration(this, options.store, options.clock);
@@ -170,6 +178,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   /** Tells the other servers of this one, for as long as it runs. To be called once, when clients can reach it. */
   register(about: ServerDescription): void {
     this.registration.begin(about);
+    this.lookForServers();
   }
 
   /**
@@ -360,7 +369,21 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   }
 
   otherServers(): readonly string[] {
-    return this.servers.othersThan(this.registration.address);
+    return this.others;
+  }
+
+  /** To be called when the table of servers has changed, or the address of this one. */
+  private lookForServers(): void {
+    this.others = this.servers.othersThan(this.registration.address);
+  }
+
+  /** Each as its session is proven: not all clients in the instant in which a server comes or goes. */
+  private tellOfServers({ stream }: Session): void {
+    const link = this.linksByStream.get(stream as SessionStream);
+    if (link?.state.at !== "open" || link.state.told === this.others) return;
+    const told = link.state.told.join();
+    link.state.told = this.others;
+    if (told !== this.others.join()) link.stream.send({ kind: "servers", servers: this.others });
   }
 
   took(session: Session): void {
@@ -394,6 +417,7 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     }
     const delta = this.table.replace(snapshot.revision, snapshot.entries);
     this.servers.replace(snapshot.entries);
+    this.lookForServers();
     if (isReady) this.note({ kind: "table.resynced", revision: snapshot.revision, why });
     else this.audit.start();
     this.readiness.isReady = true;
@@ -414,7 +438,10 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
     this.act(this.table.apply(revision, changes));
     const hasServers = this.servers.apply(changes);
     this.tableBarrier.advanced();
-    if (hasServers) this.registration.changed();
+    if (hasServers) {
+      this.lookForServers();
+      this.registration.changed();
+    }
   }
 
   disagreement(snapshot: Snapshot, except: ReadonlySet<string>): string | undefined {

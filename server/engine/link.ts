@@ -9,7 +9,8 @@ export interface Link {
     | { readonly at: "new" }
     /** Its session is being opened or resumed: what comes meanwhile waits. */
     | { readonly at: "opening"; readonly queued: Command[] }
-    | { readonly at: "open"; readonly session: Session }
+    /** `told`: the other servers, as its client was told last. */
+    | { readonly at: "open"; readonly session: Session; told: readonly string[] }
     | { readonly at: "closed" };
 }
 

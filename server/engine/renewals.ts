@@ -35,13 +35,22 @@ export class Renewals {
   private readonly store: Store;
   private readonly telemetry: Telemetry;
   private readonly provenAtMs: () => number;
+  private readonly confirmed: (session: Session) => void;
   private readonly renewals = new Map<Session, Renewal>();
 
-  constructor(host: SessionHost, store: Store, telemetry: Telemetry, provenAtMs: () => number) {
+  /** `provenAtMs`: when the table last was current. `confirmed`: told each session that has been renewed. */
+  constructor(
+    host: SessionHost,
+    store: Store,
+    telemetry: Telemetry,
+    provenAtMs: () => number,
+    confirmed: (session: Session) => void,
+  ) {
     this.host = host;
     this.store = store;
     this.telemetry = telemetry;
     this.provenAtMs = provenAtMs;
+    this.confirmed = confirmed;
   }
 
   /** A heartbeat came. Returns what is wrong with it, if so. */
@@ -98,7 +107,8 @@ export class Renewals {
     if (this.host.nowMs() - this.provenAtMs() > CURRENT_WITHIN_MS) return;
     const { ttlMs } = session.record;
     session.prolong(deadlineOf(proof.atMs, ttlMs));
-    if (proof.seq === undefined || session.stream === undefined) return;
-    this.host.send(session.stream, { kind: "heartbeat-ack", seq: proof.seq, validForMs: ttlMs });
+    if (proof.seq !== undefined && session.stream !== undefined)
+      this.host.send(session.stream, { kind: "heartbeat-ack", seq: proof.seq, validForMs: ttlMs });
+    this.confirmed(session);
   }
 }

@@ -152,7 +152,8 @@ export class SessionOpener {
     const { host } = this;
     const queued = link.state.at === "opening" ? link.state.queued : [];
     const { ttlMs, liveness, attempt } = session.record;
-    link.state = { at: "open", session };
+    const servers = host.otherServers();
+    link.state = { at: "open", session, told: servers };
     host.note({ kind: "session.opened", session, resumed: attempt > 0n });
     link.stream.send({
       kind: "opened",
@@ -162,7 +163,7 @@ export class SessionOpener {
       validForMs: ttlMs,
       heartbeatIntervalMs: liveness === "heartbeat" ? Math.floor(ttlMs / 3) : undefined,
       claims: session.listClaims(),
-      servers: host.otherServers(),
+      servers,
     });
     session.attach(link.stream);
     for (const command of queued) host.command(link.stream, command);

@@ -76,17 +76,19 @@ class Playing {
   }
 
   async prepare(): Promise<void> {
-    const { servers = 0, flags = toldByNobody, alone, steps } = this.#scenario;
+    const { servers = 0, alone, steps } = this.#scenario;
     // Before the first step: no lock waits for a program to start.
     if (alone) await Promise.all(clientsIn(steps).map((name) => this.#startDriver(name)));
     if (servers === 0) return;
     this.#etcdRelay = this.#parts.use(await startRelay(this.#stage.service.etcd.endpoint));
-    const options = { etcd: this.#etcdRelay.endpoint, flags };
-    // Both are there before the first step, or none: a server that a busy machine kept from starting is tried again.
-    for (let i = 0; i < servers; i++) {
-      const server = await startServer(options).catch(() => startServer(options));
-      this.#servers.push(this.#parts.use(server));
-    }
+    for (let i = 0; i < servers; i++) await this.#addServer();
+  }
+
+  async #addServer(): Promise<void> {
+    const options = { etcd: this.#etcdRelay!.endpoint, flags: this.#scenario.flags ?? toldByNobody };
+    // One that a busy machine kept from starting is tried again.
+    const server = await startServer(options).catch(() => startServer(options));
+    this.#servers.push(this.#parts.use(server));
   }
 
   /** Whatever happened: nothing of the scenario stays. */
@@ -117,7 +119,10 @@ class Playing {
       }
       case "etcd":
         return act(this.#etcdRelay!, what);
+      case "time":
+        return delay(fields.ms as number);
       case "server":
+        if (what === "add") return this.#addServer();
         return this.#serverDo(what, this.#servers[fields.at as number]!, fields);
       case "driver":
         // Killing one is awaited by nobody: what it was asked is answered with a fault.

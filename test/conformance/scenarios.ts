@@ -1450,6 +1450,25 @@ const resuming: readonly Scenario[] = [
     ],
   },
   {
+    // Nothing tells the client of a server that stands still; with heartbeats each 5 s it learned of the other before.
+    title: "a client learns of a server that came since, and goes there when its own stands still",
+    servers: 1,
+    flags: [],
+    steps: [
+      ["A", "connect", { ttlMs: 15_000, at: [0] }],
+      ["A", "acquire", { locks: "a" }, { token: "$t" }],
+      ["server", "add"],
+      ["server", "logs", { at: 1, text: "server\\.registered" }],
+      ["time", "passes", { ms: 7000 }],
+      ["server", "pause", { at: 0 }],
+      ["A", "update", { value: "resumed" }],
+      ["B", "connect", { at: [1] }],
+      ["B", "getLock", { name: "a" }, { holders: [{ token: "$t", value: "resumed" }] }],
+      ["server", "resume", { at: 0 }],
+      ["A", "release", {}, { was: "released" }],
+    ],
+  },
+  {
     title: "a server that is stopped in order loses nothing of a client that has another",
     servers: 2,
     steps: [

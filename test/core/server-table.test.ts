@@ -43,7 +43,7 @@ describe("the table of servers", () => {
     table.apply([put("own"), put("b"), put("c", { draining: true }), put("d", { address: "" })]);
     table.apply([put("again", { address: "b:7400" }), put("restarted", { address: "own:7400" })]);
     expect(table.othersThan("own:7400")).toEqual(["b:7400"]);
-    expect(table.othersThan("new:7400")).toEqual(["own:7400", "b:7400"]);
+    expect(table.othersThan("new:7400")).toEqual(["b:7400", "own:7400"]);
   });
 
   it("sends clients nowhere from a server that tells no address itself", () => {

@@ -26,7 +26,7 @@ export class TestStream implements SessionStream {
     return events;
   }
 
-  /** The same in short: kind, claim id or heartbeat, reason. */
+  /** The same in short: kind, claim id or heartbeat, reason, place, servers. */
   told(): string[] {
     return this.events().map((event) => {
       const parts: unknown[] = [event.kind];
@@ -34,6 +34,7 @@ export class TestStream implements SessionStream {
       if ("seq" in event) parts.push(event.seq);
       if ("reason" in event && event.reason !== undefined) parts.push(event.reason);
       if (event.kind === "waiting") parts.push(event.position);
+      if (event.kind === "servers") parts.push(...event.servers);
       return parts.join(" ");
     });
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { serverKey } from "../../server/core/keys.ts";
 import type { ServerRecord } from "../../server/core/records.ts";
-import { EngineBench, openFrame, TestStream } from "./engine-bench.ts";
+import { EngineBench, heartbeat, openFrame, TestStream } from "./engine-bench.ts";
 
 const KEY = serverKey("server-1");
 const about = { address: "here:7400", version: "1.2.3" };
@@ -46,6 +46,53 @@ describe("a server that is registered", () => {
     another(bench, "d");
     bench.engine.drain(4000);
     expect(stream.events()).toEqual([{ kind: "draining", leaveWithinMs: 4000, servers: ["b:1", "d:1"] }]);
+  });
+
+  it("tells who is there of others that come and go, as its session is proven, and once", () => {
+    const bench = registered();
+    const [early, late] = [new TestStream(), new TestStream()];
+    const told = (stream: TestStream) => stream.told().filter((what) => what.startsWith("servers"));
+    bench.do(early, openFrame());
+    bench.do(early, heartbeat(1n));
+    early.events();
+    another(bench, "b");
+    bench.do(late, openFrame());
+    late.events();
+    expect(early.events()).toEqual([]);
+    for (const stream of [early, late]) bench.do(stream, heartbeat(2n), heartbeat(3n));
+    expect(told(early)).toEqual(["servers b:1"]);
+    expect(told(late)).toEqual([]);
+    // The same by another lease: what clients know is still so.
+    bench.store.write((keys) => keys.delete(serverKey("b")));
+    another(bench, "again", { address: "b:1" });
+    bench.do(early, heartbeat(4n));
+    expect(told(early)).toEqual([]);
+    another(bench, "c");
+    another(bench, "again", { address: "b:1", draining: true });
+    bench.do(early, heartbeat(5n));
+    expect(told(early)).toEqual(["servers c:1"]);
+  });
+
+  it("tells those too whose transport is what proves them", () => {
+    const bench = registered();
+    const stream = new TestStream();
+    bench.do(stream, openFrame({ liveness: "transport" }));
+    stream.events();
+    another(bench, "b");
+    bench.engine.transportProven(stream);
+    bench.settle();
+    expect(stream.events()).toEqual([{ kind: "servers", servers: ["b:1"] }]);
+  });
+
+  it("tells nobody of others if it tells no address itself", () => {
+    const bench = new EngineBench();
+    bench.engine.register({ ...about, address: "" });
+    bench.settle();
+    const stream = new TestStream();
+    bench.do(stream, openFrame());
+    another(bench, "b");
+    bench.do(stream, heartbeat(1n));
+    expect(stream.told()).toEqual(["opened", "heartbeat-ack 1"]);
   });
 
   it("tells of the others before etcd has its own key, and of nobody if it tells no address itself", () => {

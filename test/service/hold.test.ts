@@ -68,6 +68,7 @@ describe("a Hold", () => {
     await hold.received(1);
     stream.send(granted);
     await hold.received(2);
+    stream.send({ kind: "servers", servers: ["c:1"] });
     stream.send({ kind: "draining", leaveWithinMs: 30_000, servers: ["b:1"] });
     expect(await hold.received(3)).toMatchObject([
       { $case: "waiting", value: { claimId: 1n, lock: "a", position: 1, holderCount: 1, holders: [{ claimId: 7n }] } },

@@ -55,6 +55,7 @@ describe("events", () => {
       { kind: "updated", claimId: 5n, reason: "not-found", message: "gone" },
       { kind: "lost", claimId: 6n, reason: "released-by-force", message: "because" },
       { kind: "draining", leaveWithinMs: 1_500, servers: ["b:1", "[::1]:2"] },
+      { kind: "servers", servers: ["c:1"] },
     ];
     for (const event of sent) stream.send(event);
     const shown = [
@@ -101,6 +102,7 @@ describe("events", () => {
       { $case: "updated", value: { claimId: 5n, reason: 8, message: "gone" } },
       { $case: "lost", value: { claimId: 6n, reason: 13, message: "because" } },
       { $case: "draining", value: { leaveWithin: { seconds: 1n, nanos: 500_000_000 }, servers: ["b:1", "[::1]:2"] } },
+      { $case: "servers", value: { servers: ["c:1"] } },
     ]);
   });
 

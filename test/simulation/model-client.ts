@@ -255,6 +255,8 @@ export class ModelClient extends WalkClient implements StreamOwner {
         return this.closed(event.reason, event.message);
       case "draining":
         return this.migrate();
+      case "servers":
+        return;
       default:
         return event satisfies never;
     }

@@ -434,6 +434,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "",
   },
   {
+    name: "clients are not told of servers that came since",
+    file: "server/engine/engine.ts",
+    find: "(session) => this.tellOfServers(session)",
+    replace: "() => undefined",
+  },
+  {
     name: "client: the first address may take all that is left of a session",
     file: "clients/typescript/src/session-machine.ts",
     find: "this.#leftMs(at) / (this.addresses.length + 1)",

@@ -31,7 +31,7 @@ const MACHINES: readonly Machine[] = [
     events: [
       ...["open", "acquire", "release", "update", "close", "connected", "broken", "tick", "flush"],
       ...["opened", "heartbeat-ack", "waiting", "granted", "denied", "lost", "released", "updated"].map(received),
-      ...["draining", "closed"].map(received),
+      ...["draining", "servers", "closed"].map(received),
     ],
     impossible: [
       [/none$/, /^received (?!closed)/, "no stream carries the session"],

@@ -11,6 +11,7 @@ const NOT_LOOKED_AT = new Set([
   "watches",
   "previous",
   "servers",
+  "others",
   "history",
   "samples",
 ]);

@@ -196,4 +196,5 @@ export type SessionEvent =
   | Updated
   | Lost
   | { readonly kind: "draining"; readonly leaveWithinMs: number; readonly servers: readonly string[] }
+  | { readonly kind: "servers"; readonly servers: readonly string[] }
   | { readonly kind: "closed"; readonly reason: Reason; readonly message: string };

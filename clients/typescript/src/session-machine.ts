@@ -485,6 +485,8 @@ export class SessionMachine {
       case "draining":
         this.#dialer.addresses.learn(event.servers);
         return this.#drain(event.leaveWithinMs, at);
+      case "servers":
+        return this.#dialer.addresses.learn(event.servers);
       case "closed":
         return this.#linkEnded(event, at);
       default:

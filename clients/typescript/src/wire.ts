@@ -119,6 +119,8 @@ export function fromWire({ event }: WireSessionEvent): SessionEvent | undefined 
         leaveWithinMs: msFromDuration(event.value.leaveWithin) ?? 0,
         servers: event.value.servers.filter(isAddress),
       };
+    case "servers":
+      return { kind: "servers", servers: event.value.servers.filter(isAddress) };
     case "closed":
       return { kind: "closed", reason: reasonFromWire(event.value.reason), message: event.value.message };
     case undefined:

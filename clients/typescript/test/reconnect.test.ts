@@ -69,6 +69,19 @@ describe("connecting", () => {
     expect(firsts).toEqual(["b:1", "c:1", "d:1"]);
   });
 
+  it("goes to a server that came since, and not to one that is no more", () => {
+    const run = new MachineRun({ addresses: ["a:1"] });
+    run.acquire("a");
+    run.connected(run.dialed());
+    run.receive(1, { ...opened(), servers: ["b:1"] }, granted(1n));
+    run.receive(1, { kind: "servers", servers: ["c:1"] });
+    expect(run.machine.addresses).toEqual(["c:1", "a:1"]);
+    run.dials();
+    run.breaks(1);
+    run.pass(0);
+    expect(run.dials()).toEqual(["c:1"]);
+  });
+
   it("pauses between attempts for a random part of a bound that doubles from 50 ms to 5 s", () => {
     const run = new MachineRun({ random: () => 0.999, connectTimeoutMs: 1_000_000 });
     run.acquire("a");

@@ -54,6 +54,8 @@ function toWire(event: SessionEvent): WireEvent["event"] {
       return { $case: "opened", value: toOpened(event) };
     case "draining":
       return { $case: "draining", value: toDraining(event) };
+    case "servers":
+      return { $case: "servers", value: { servers: [...event.servers] } };
     case "closed":
       return { $case: "closed", value: toClosed(event) };
     default:

@@ -64,6 +64,8 @@ class HoldCall extends StreamCall<EncodedHold> {
       case "updated":
       case "heartbeat-ack":
         return; // Answers to commands that a Hold does not give.
+      case "servers":
+        return; // What a Hold holds cannot be resumed elsewhere.
       default:
         return event satisfies never;
     }

@@ -45,6 +45,8 @@ class SessionCall extends StreamCall<EncodedSession> {
         if (event.seq < this.#ackedSeq) return;
         this.#ackedSeq = event.seq;
         return this.#push(event, "heartbeat-ack");
+      case "servers":
+        return this.#push(event, "servers");
       case "opened":
         this.opened(event);
         return this.#push(event);

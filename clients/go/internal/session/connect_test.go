@@ -296,6 +296,19 @@ func TestServersThatAServerTellsOfAreTriedFirstWhenItFails(t *testing.T) {
 	expect(t, "dials", tried, "C", "B", "A", "C")
 }
 
+func TestAServerThatCameSinceIsGoneToAndNotOneThatIsNoMore(t *testing.T) {
+	r := newRun(t, addresses("A"))
+	r.acquire("a")
+	r.connected(r.dialed())
+	r.receive(1, openedWith("B"), granted(1))
+	r.receive(1, &pb.SessionEvent{Event: &pb.SessionEvent_Servers{Servers: &pb.Servers{Servers: []string{"C"}}}})
+	expect(t, "addresses", r.machine.Addresses(), "C", "A")
+	r.dials()
+	r.breaks(1)
+	r.pass(0)
+	expect(t, "dials", r.dials(), "C")
+}
+
 func TestADrainingServerIsLeftForOneThatItNames(t *testing.T) {
 	r := holding(t, []string{"a"}, addresses("A", "B"), random(0.5))
 	r.receive(1, draining(10*time.Second, "C", "D"))

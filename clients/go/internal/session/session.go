@@ -102,6 +102,8 @@ func (m *Machine) take(event *pb.SessionEvent, at Instant) {
 		m.claims.updated(e.Updated)
 	case *pb.SessionEvent_Draining:
 		m.drain(e.Draining, at)
+	case *pb.SessionEvent_Servers:
+		m.dialer.addresses.learn(e.Servers.Servers)
 	case *pb.SessionEvent_Closed:
 		m.linkEnded(Failure{ReasonFrom(e.Closed.Reason), e.Closed.Message}, at)
 	}

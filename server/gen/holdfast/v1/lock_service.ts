@@ -917,6 +917,9 @@ export interface SessionEvent {
     | //
     /** closed: the session ended, or this stream of it did. Last. */
     { $case: "closed"; value: Closed }
+    | //
+    /** servers: where the other servers can be reached has changed. */
+    { $case: "servers"; value: Servers }
     | undefined;
 }
 
@@ -955,7 +958,8 @@ export interface Opened {
   /**
    * servers are where the other servers of the service can be reached, as "host:port" each, this one and
    * those that drain left out, in no order: where to resume if this one goes. At most 100. Empty: there are
-   * none, or this server does not tell because clients reach the service through a load balancer.
+   * none, or this server does not tell because clients reach the service through a load balancer. `Servers`
+   * tells when they are others.
    */
   servers: string[];
 }
@@ -1097,6 +1101,16 @@ export interface Lost {
   reason: Reason;
   /** message is why, for people: what happened, to what, what to do next. Not for parsing. */
   message: string;
+}
+
+/**
+ * Servers says that the other servers are others than this stream was told of. Sent once the session has been
+ * proven again, so within a third of its TTL or so: a client that stays on one server for long needs to know where
+ * else to resume if it fails.
+ */
+export interface Servers {
+  /** servers are all of them now, as in Opened. */
+  servers: string[];
 }
 
 /**
@@ -2662,6 +2676,9 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "closed":
         Closed.encode(message.event.value, writer.uint32(82).fork()).join();
         break;
+      case "servers":
+        Servers.encode(message.event.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2759,6 +2776,14 @@ export const SessionEvent: MessageFns<SessionEvent> = {
             message.event = { $case: "closed", value: Closed.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.event = { $case: "servers", value: Servers.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2795,6 +2820,8 @@ export const SessionEvent: MessageFns<SessionEvent> = {
         ? { $case: "draining", value: Draining.fromJSON(object.draining) }
         : isSet(object.closed)
         ? { $case: "closed", value: Closed.fromJSON(object.closed) }
+        : isSet(object.servers)
+        ? { $case: "servers", value: Servers.fromJSON(object.servers) }
         : undefined,
     };
   },
@@ -2821,6 +2848,8 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       obj.draining = Draining.toJSON(message.event.value);
     } else if (message.event?.$case === "closed") {
       obj.closed = Closed.toJSON(message.event.value);
+    } else if (message.event?.$case === "servers") {
+      obj.servers = Servers.toJSON(message.event.value);
     }
     return obj;
   },
@@ -2888,6 +2917,12 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "closed": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "closed", value: Closed.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "servers": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "servers", value: Servers.fromPartial(object.event.value) };
         }
         break;
       }
@@ -4155,6 +4190,75 @@ export const Lost: MessageFns<Lost> = {
     message.claimId = (object.claimId !== undefined && object.claimId !== null) ? BigInt(object.claimId) : 0n;
     message.reason = object.reason ?? 0;
     message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseServers(): Servers {
+  return { servers: [] };
+}
+
+export const Servers: MessageFns<Servers> = {
+  encode(message: Servers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.servers) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Servers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.servers.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Servers {
+    return {
+      servers: globalThis.Array.isArray(object?.servers) ? object.servers.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: Servers): unknown {
+    const obj: any = {};
+    if (message.servers?.length) {
+      obj.servers = message.servers;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Servers>): Servers {
+    return Servers.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Servers>): Servers {
+    const message = createBaseServers();
+    message.servers = object.servers?.map((e) => e) || [];
     return message;
   },
 };

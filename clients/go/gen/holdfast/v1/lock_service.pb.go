@@ -1408,6 +1408,7 @@ type SessionEvent struct {
 	//	*SessionEvent_Lost
 	//	*SessionEvent_Draining
 	//	*SessionEvent_Closed
+	//	*SessionEvent_Servers
 	Event         isSessionEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1540,6 +1541,15 @@ func (x *SessionEvent) GetClosed() *Closed {
 	return nil
 }
 
+func (x *SessionEvent) GetServers() *Servers {
+	if x != nil {
+		if x, ok := x.Event.(*SessionEvent_Servers); ok {
+			return x.Servers
+		}
+	}
+	return nil
+}
+
 type isSessionEvent_Event interface {
 	isSessionEvent_Event()
 }
@@ -1594,6 +1604,11 @@ type SessionEvent_Closed struct {
 	Closed *Closed `protobuf:"bytes,10,opt,name=closed,proto3,oneof"`
 }
 
+type SessionEvent_Servers struct {
+	// servers: where the other servers can be reached has changed.
+	Servers *Servers `protobuf:"bytes,11,opt,name=servers,proto3,oneof"`
+}
+
 func (*SessionEvent_Opened) isSessionEvent_Event() {}
 
 func (*SessionEvent_HeartbeatAck) isSessionEvent_Event() {}
@@ -1613,6 +1628,8 @@ func (*SessionEvent_Lost) isSessionEvent_Event() {}
 func (*SessionEvent_Draining) isSessionEvent_Event() {}
 
 func (*SessionEvent_Closed) isSessionEvent_Event() {}
+
+func (*SessionEvent_Servers) isSessionEvent_Event() {}
 
 // Opened says that the session is open, after Open.
 type Opened struct {
@@ -1635,7 +1652,8 @@ type Opened struct {
 	Claims []*SessionClaim `protobuf:"bytes,5,rep,name=claims,proto3" json:"claims,omitempty"`
 	// servers are where the other servers of the service can be reached, as "host:port" each, this one and
 	// those that drain left out, in no order: where to resume if this one goes. At most 100. Empty: there are
-	// none, or this server does not tell because clients reach the service through a load balancer.
+	// none, or this server does not tell because clients reach the service through a load balancer. `Servers`
+	// tells when they are others.
 	Servers       []string `protobuf:"bytes,7,rep,name=servers,proto3" json:"servers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2377,6 +2395,54 @@ func (x *Lost) GetMessage() string {
 	return ""
 }
 
+// Servers says that the other servers are others than this stream was told of. Sent once the session has been
+// proven again, so within a third of its TTL or so: a client that stays on one server for long needs to know where
+// else to resume if it fails.
+type Servers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// servers are all of them now, as in Opened.
+	Servers       []string `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Servers) Reset() {
+	*x = Servers{}
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Servers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Servers) ProtoMessage() {}
+
+func (x *Servers) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Servers.ProtoReflect.Descriptor instead.
+func (*Servers) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Servers) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
 // Draining says that this server goes away. A session with ON_DISCONNECT_KEEP breaks the stream and
 // resumes on another server: nothing is lost. Any other should finish its work and close in time; what
 // it holds when the server goes is lost. Sent again if the time becomes shorter.
@@ -2396,7 +2462,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[23]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2474,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[23]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2487,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Draining) GetLeaveWithin() *durationpb.Duration {
@@ -2453,7 +2519,7 @@ type Closed struct {
 
 func (x *Closed) Reset() {
 	*x = Closed{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[24]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2531,7 @@ func (x *Closed) String() string {
 func (*Closed) ProtoMessage() {}
 
 func (x *Closed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[24]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2544,7 @@ func (x *Closed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closed.ProtoReflect.Descriptor instead.
 func (*Closed) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Closed) GetReason() Reason {
@@ -2518,7 +2584,7 @@ type HoldRequest struct {
 
 func (x *HoldRequest) Reset() {
 	*x = HoldRequest{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[25]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2530,7 +2596,7 @@ func (x *HoldRequest) String() string {
 func (*HoldRequest) ProtoMessage() {}
 
 func (x *HoldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[25]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2543,7 +2609,7 @@ func (x *HoldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldRequest.ProtoReflect.Descriptor instead.
 func (*HoldRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HoldRequest) GetLocks() []*LockSpec {
@@ -2612,7 +2678,7 @@ type HoldResponse struct {
 
 func (x *HoldResponse) Reset() {
 	*x = HoldResponse{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[26]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2690,7 @@ func (x *HoldResponse) String() string {
 func (*HoldResponse) ProtoMessage() {}
 
 func (x *HoldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[26]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2703,7 @@ func (x *HoldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldResponse.ProtoReflect.Descriptor instead.
 func (*HoldResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HoldResponse) GetEvent() isHoldResponse_Event {
@@ -2712,7 +2778,7 @@ type GetLockRequest struct {
 
 func (x *GetLockRequest) Reset() {
 	*x = GetLockRequest{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[27]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2790,7 @@ func (x *GetLockRequest) String() string {
 func (*GetLockRequest) ProtoMessage() {}
 
 func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[27]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +2803,7 @@ func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockRequest.ProtoReflect.Descriptor instead.
 func (*GetLockRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetLockRequest) GetName() string {
@@ -2765,7 +2831,7 @@ type GetLockResponse struct {
 
 func (x *GetLockResponse) Reset() {
 	*x = GetLockResponse{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[28]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2843,7 @@ func (x *GetLockResponse) String() string {
 func (*GetLockResponse) ProtoMessage() {}
 
 func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[28]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2856,7 @@ func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockResponse.ProtoReflect.Descriptor instead.
 func (*GetLockResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetLockResponse) GetLock() *Lock {
@@ -2817,7 +2883,7 @@ type ListLocksRequest struct {
 
 func (x *ListLocksRequest) Reset() {
 	*x = ListLocksRequest{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[29]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2829,7 +2895,7 @@ func (x *ListLocksRequest) String() string {
 func (*ListLocksRequest) ProtoMessage() {}
 
 func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[29]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2842,7 +2908,7 @@ func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksRequest.ProtoReflect.Descriptor instead.
 func (*ListLocksRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListLocksRequest) GetPrefix() string {
@@ -2887,7 +2953,7 @@ type ListLocksResponse struct {
 
 func (x *ListLocksResponse) Reset() {
 	*x = ListLocksResponse{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[30]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +2965,7 @@ func (x *ListLocksResponse) String() string {
 func (*ListLocksResponse) ProtoMessage() {}
 
 func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[30]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +2978,7 @@ func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksResponse.ProtoReflect.Descriptor instead.
 func (*ListLocksResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListLocksResponse) GetLocks() []*Lock {
@@ -2945,7 +3011,7 @@ type WatchLocksRequest struct {
 
 func (x *WatchLocksRequest) Reset() {
 	*x = WatchLocksRequest{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[31]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2957,7 +3023,7 @@ func (x *WatchLocksRequest) String() string {
 func (*WatchLocksRequest) ProtoMessage() {}
 
 func (x *WatchLocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[31]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2970,7 +3036,7 @@ func (x *WatchLocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLocksRequest.ProtoReflect.Descriptor instead.
 func (*WatchLocksRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchLocksRequest) GetPrefix() string {
@@ -3009,7 +3075,7 @@ type WatchLocksResponse struct {
 
 func (x *WatchLocksResponse) Reset() {
 	*x = WatchLocksResponse{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[32]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3021,7 +3087,7 @@ func (x *WatchLocksResponse) String() string {
 func (*WatchLocksResponse) ProtoMessage() {}
 
 func (x *WatchLocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[32]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3034,7 +3100,7 @@ func (x *WatchLocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLocksResponse.ProtoReflect.Descriptor instead.
 func (*WatchLocksResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WatchLocksResponse) GetLocks() []*Lock {
@@ -3064,7 +3130,7 @@ type CheckTokenRequest struct {
 
 func (x *CheckTokenRequest) Reset() {
 	*x = CheckTokenRequest{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[33]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3142,7 @@ func (x *CheckTokenRequest) String() string {
 func (*CheckTokenRequest) ProtoMessage() {}
 
 func (x *CheckTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[33]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3155,7 @@ func (x *CheckTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckTokenRequest.ProtoReflect.Descriptor instead.
 func (*CheckTokenRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckTokenRequest) GetName() string {
@@ -3119,7 +3185,7 @@ type CheckTokenResponse struct {
 
 func (x *CheckTokenResponse) Reset() {
 	*x = CheckTokenResponse{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[34]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3197,7 @@ func (x *CheckTokenResponse) String() string {
 func (*CheckTokenResponse) ProtoMessage() {}
 
 func (x *CheckTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[34]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3210,7 @@ func (x *CheckTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckTokenResponse.ProtoReflect.Descriptor instead.
 func (*CheckTokenResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckTokenResponse) GetState() TokenState {
@@ -3189,7 +3255,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[35]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3267,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[35]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3280,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Lock) GetName() string {
@@ -3318,7 +3384,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[36]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3396,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[36]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3409,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Claim) GetSessionId() string {
@@ -3457,7 +3523,7 @@ type ClientInfo struct {
 
 func (x *ClientInfo) Reset() {
 	*x = ClientInfo{}
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[37]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3535,7 @@ func (x *ClientInfo) String() string {
 func (*ClientInfo) ProtoMessage() {}
 
 func (x *ClientInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_lock_service_proto_msgTypes[37]
+	mi := &file_holdfast_v1_lock_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3548,7 @@ func (x *ClientInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientInfo.ProtoReflect.Descriptor instead.
 func (*ClientInfo) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_v1_lock_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ClientInfo) GetName() string {
@@ -3573,7 +3639,7 @@ const file_holdfast_v1_lock_service_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"\a\n" +
 	"\x05Close\"D\n" +
 	"\x0fSessionResponse\x121\n" +
-	"\x06events\x18\x01 \x03(\v2\x19.holdfast.v1.SessionEventR\x06events\"\x8f\x04\n" +
+	"\x06events\x18\x01 \x03(\v2\x19.holdfast.v1.SessionEventR\x06events\"\xc1\x04\n" +
 	"\fSessionEvent\x12-\n" +
 	"\x06opened\x18\x01 \x01(\v2\x13.holdfast.v1.OpenedH\x00R\x06opened\x12@\n" +
 	"\rheartbeat_ack\x18\x02 \x01(\v2\x19.holdfast.v1.HeartbeatAckH\x00R\fheartbeatAck\x120\n" +
@@ -3585,7 +3651,8 @@ const file_holdfast_v1_lock_service_proto_rawDesc = "" +
 	"\x04lost\x18\b \x01(\v2\x11.holdfast.v1.LostH\x00R\x04lost\x123\n" +
 	"\bdraining\x18\t \x01(\v2\x15.holdfast.v1.DrainingH\x00R\bdraining\x12-\n" +
 	"\x06closed\x18\n" +
-	" \x01(\v2\x13.holdfast.v1.ClosedH\x00R\x06closedB\a\n" +
+	" \x01(\v2\x13.holdfast.v1.ClosedH\x00R\x06closed\x120\n" +
+	"\aservers\x18\v \x01(\v2\x14.holdfast.v1.ServersH\x00R\aserversB\a\n" +
 	"\x05event\"\xcd\x02\n" +
 	"\x06Opened\x12\x1d\n" +
 	"\n" +
@@ -3635,7 +3702,9 @@ const file_holdfast_v1_lock_service_proto_rawDesc = "" +
 	"\x04Lost\x12\x19\n" +
 	"\bclaim_id\x18\x01 \x01(\x04R\aclaimId\x12+\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x13.holdfast.v1.ReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"b\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"#\n" +
+	"\aServers\x12\x18\n" +
+	"\aservers\x18\x01 \x03(\tR\aservers\"b\n" +
 	"\bDraining\x12<\n" +
 	"\fleave_within\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\vleaveWithin\x12\x18\n" +
 	"\aservers\x18\x02 \x03(\tR\aservers\"O\n" +
@@ -3806,7 +3875,7 @@ func file_holdfast_v1_lock_service_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_v1_lock_service_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_holdfast_v1_lock_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_holdfast_v1_lock_service_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_holdfast_v1_lock_service_proto_goTypes = []any{
 	(Mode)(0),                     // 0: holdfast.v1.Mode
 	(OnDisconnect)(0),             // 1: holdfast.v1.OnDisconnect
@@ -3839,25 +3908,26 @@ var file_holdfast_v1_lock_service_proto_goTypes = []any{
 	(*Released)(nil),              // 28: holdfast.v1.Released
 	(*Updated)(nil),               // 29: holdfast.v1.Updated
 	(*Lost)(nil),                  // 30: holdfast.v1.Lost
-	(*Draining)(nil),              // 31: holdfast.v1.Draining
-	(*Closed)(nil),                // 32: holdfast.v1.Closed
-	(*HoldRequest)(nil),           // 33: holdfast.v1.HoldRequest
-	(*HoldResponse)(nil),          // 34: holdfast.v1.HoldResponse
-	(*GetLockRequest)(nil),        // 35: holdfast.v1.GetLockRequest
-	(*GetLockResponse)(nil),       // 36: holdfast.v1.GetLockResponse
-	(*ListLocksRequest)(nil),      // 37: holdfast.v1.ListLocksRequest
-	(*ListLocksResponse)(nil),     // 38: holdfast.v1.ListLocksResponse
-	(*WatchLocksRequest)(nil),     // 39: holdfast.v1.WatchLocksRequest
-	(*WatchLocksResponse)(nil),    // 40: holdfast.v1.WatchLocksResponse
-	(*CheckTokenRequest)(nil),     // 41: holdfast.v1.CheckTokenRequest
-	(*CheckTokenResponse)(nil),    // 42: holdfast.v1.CheckTokenResponse
-	(*Lock)(nil),                  // 43: holdfast.v1.Lock
-	(*Claim)(nil),                 // 44: holdfast.v1.Claim
-	(*ClientInfo)(nil),            // 45: holdfast.v1.ClientInfo
-	nil,                           // 46: holdfast.v1.Open.LabelsEntry
-	nil,                           // 47: holdfast.v1.HoldRequest.LabelsEntry
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*Servers)(nil),               // 31: holdfast.v1.Servers
+	(*Draining)(nil),              // 32: holdfast.v1.Draining
+	(*Closed)(nil),                // 33: holdfast.v1.Closed
+	(*HoldRequest)(nil),           // 34: holdfast.v1.HoldRequest
+	(*HoldResponse)(nil),          // 35: holdfast.v1.HoldResponse
+	(*GetLockRequest)(nil),        // 36: holdfast.v1.GetLockRequest
+	(*GetLockResponse)(nil),       // 37: holdfast.v1.GetLockResponse
+	(*ListLocksRequest)(nil),      // 38: holdfast.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),     // 39: holdfast.v1.ListLocksResponse
+	(*WatchLocksRequest)(nil),     // 40: holdfast.v1.WatchLocksRequest
+	(*WatchLocksResponse)(nil),    // 41: holdfast.v1.WatchLocksResponse
+	(*CheckTokenRequest)(nil),     // 42: holdfast.v1.CheckTokenRequest
+	(*CheckTokenResponse)(nil),    // 43: holdfast.v1.CheckTokenResponse
+	(*Lock)(nil),                  // 44: holdfast.v1.Lock
+	(*Claim)(nil),                 // 45: holdfast.v1.Claim
+	(*ClientInfo)(nil),            // 46: holdfast.v1.ClientInfo
+	nil,                           // 47: holdfast.v1.Open.LabelsEntry
+	nil,                           // 48: holdfast.v1.HoldRequest.LabelsEntry
+	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
 }
 var file_holdfast_v1_lock_service_proto_depIdxs = []int32{
 	9,  // 0: holdfast.v1.SessionRequest.commands:type_name -> holdfast.v1.SessionCommand
@@ -3867,14 +3937,14 @@ var file_holdfast_v1_lock_service_proto_depIdxs = []int32{
 	15, // 4: holdfast.v1.SessionCommand.release:type_name -> holdfast.v1.Release
 	16, // 5: holdfast.v1.SessionCommand.update:type_name -> holdfast.v1.Update
 	17, // 6: holdfast.v1.SessionCommand.close:type_name -> holdfast.v1.Close
-	48, // 7: holdfast.v1.Open.ttl:type_name -> google.protobuf.Duration
+	49, // 7: holdfast.v1.Open.ttl:type_name -> google.protobuf.Duration
 	1,  // 8: holdfast.v1.Open.on_disconnect:type_name -> holdfast.v1.OnDisconnect
 	2,  // 9: holdfast.v1.Open.liveness:type_name -> holdfast.v1.Liveness
 	11, // 10: holdfast.v1.Open.resume:type_name -> holdfast.v1.Resume
-	45, // 11: holdfast.v1.Open.client:type_name -> holdfast.v1.ClientInfo
-	46, // 12: holdfast.v1.Open.labels:type_name -> holdfast.v1.Open.LabelsEntry
+	46, // 11: holdfast.v1.Open.client:type_name -> holdfast.v1.ClientInfo
+	47, // 12: holdfast.v1.Open.labels:type_name -> holdfast.v1.Open.LabelsEntry
 	14, // 13: holdfast.v1.Acquire.locks:type_name -> holdfast.v1.LockSpec
-	48, // 14: holdfast.v1.Acquire.wait:type_name -> google.protobuf.Duration
+	49, // 14: holdfast.v1.Acquire.wait:type_name -> google.protobuf.Duration
 	0,  // 15: holdfast.v1.LockSpec.mode:type_name -> holdfast.v1.Mode
 	19, // 16: holdfast.v1.SessionResponse.events:type_name -> holdfast.v1.SessionEvent
 	20, // 17: holdfast.v1.SessionEvent.opened:type_name -> holdfast.v1.Opened
@@ -3885,65 +3955,66 @@ var file_holdfast_v1_lock_service_proto_depIdxs = []int32{
 	28, // 22: holdfast.v1.SessionEvent.released:type_name -> holdfast.v1.Released
 	29, // 23: holdfast.v1.SessionEvent.updated:type_name -> holdfast.v1.Updated
 	30, // 24: holdfast.v1.SessionEvent.lost:type_name -> holdfast.v1.Lost
-	31, // 25: holdfast.v1.SessionEvent.draining:type_name -> holdfast.v1.Draining
-	32, // 26: holdfast.v1.SessionEvent.closed:type_name -> holdfast.v1.Closed
-	48, // 27: holdfast.v1.Opened.ttl:type_name -> google.protobuf.Duration
-	48, // 28: holdfast.v1.Opened.heartbeat_interval:type_name -> google.protobuf.Duration
-	48, // 29: holdfast.v1.Opened.valid_for:type_name -> google.protobuf.Duration
-	21, // 30: holdfast.v1.Opened.claims:type_name -> holdfast.v1.SessionClaim
-	4,  // 31: holdfast.v1.SessionClaim.state:type_name -> holdfast.v1.ClaimState
-	25, // 32: holdfast.v1.SessionClaim.locks:type_name -> holdfast.v1.GrantedLock
-	48, // 33: holdfast.v1.HeartbeatAck.valid_for:type_name -> google.protobuf.Duration
-	44, // 34: holdfast.v1.Waiting.holders:type_name -> holdfast.v1.Claim
-	25, // 35: holdfast.v1.Granted.locks:type_name -> holdfast.v1.GrantedLock
-	26, // 36: holdfast.v1.GrantedLock.previous:type_name -> holdfast.v1.PreviousHolder
-	5,  // 37: holdfast.v1.PreviousHolder.end:type_name -> holdfast.v1.HolderEnd
-	7,  // 38: holdfast.v1.Denied.reason:type_name -> holdfast.v1.Reason
-	44, // 39: holdfast.v1.Denied.holders:type_name -> holdfast.v1.Claim
-	7,  // 40: holdfast.v1.Updated.reason:type_name -> holdfast.v1.Reason
-	7,  // 41: holdfast.v1.Lost.reason:type_name -> holdfast.v1.Reason
-	48, // 42: holdfast.v1.Draining.leave_within:type_name -> google.protobuf.Duration
-	7,  // 43: holdfast.v1.Closed.reason:type_name -> holdfast.v1.Reason
-	14, // 44: holdfast.v1.HoldRequest.locks:type_name -> holdfast.v1.LockSpec
-	48, // 45: holdfast.v1.HoldRequest.wait:type_name -> google.protobuf.Duration
-	48, // 46: holdfast.v1.HoldRequest.ttl:type_name -> google.protobuf.Duration
-	45, // 47: holdfast.v1.HoldRequest.client:type_name -> holdfast.v1.ClientInfo
-	47, // 48: holdfast.v1.HoldRequest.labels:type_name -> holdfast.v1.HoldRequest.LabelsEntry
-	23, // 49: holdfast.v1.HoldResponse.waiting:type_name -> holdfast.v1.Waiting
-	24, // 50: holdfast.v1.HoldResponse.granted:type_name -> holdfast.v1.Granted
-	31, // 51: holdfast.v1.HoldResponse.draining:type_name -> holdfast.v1.Draining
-	43, // 52: holdfast.v1.GetLockResponse.lock:type_name -> holdfast.v1.Lock
-	3,  // 53: holdfast.v1.ListLocksRequest.state:type_name -> holdfast.v1.LockState
-	43, // 54: holdfast.v1.ListLocksResponse.locks:type_name -> holdfast.v1.Lock
-	43, // 55: holdfast.v1.WatchLocksResponse.locks:type_name -> holdfast.v1.Lock
-	6,  // 56: holdfast.v1.CheckTokenResponse.state:type_name -> holdfast.v1.TokenState
-	44, // 57: holdfast.v1.CheckTokenResponse.claim:type_name -> holdfast.v1.Claim
-	3,  // 58: holdfast.v1.Lock.state:type_name -> holdfast.v1.LockState
-	0,  // 59: holdfast.v1.Lock.mode:type_name -> holdfast.v1.Mode
-	44, // 60: holdfast.v1.Lock.holders:type_name -> holdfast.v1.Claim
-	44, // 61: holdfast.v1.Lock.waiters:type_name -> holdfast.v1.Claim
-	4,  // 62: holdfast.v1.Claim.state:type_name -> holdfast.v1.ClaimState
-	0,  // 63: holdfast.v1.Claim.mode:type_name -> holdfast.v1.Mode
-	45, // 64: holdfast.v1.Claim.client:type_name -> holdfast.v1.ClientInfo
-	49, // 65: holdfast.v1.Claim.claimed_at:type_name -> google.protobuf.Timestamp
-	49, // 66: holdfast.v1.Claim.granted_at:type_name -> google.protobuf.Timestamp
-	8,  // 67: holdfast.v1.LockService.Session:input_type -> holdfast.v1.SessionRequest
-	33, // 68: holdfast.v1.LockService.Hold:input_type -> holdfast.v1.HoldRequest
-	35, // 69: holdfast.v1.LockService.GetLock:input_type -> holdfast.v1.GetLockRequest
-	37, // 70: holdfast.v1.LockService.ListLocks:input_type -> holdfast.v1.ListLocksRequest
-	39, // 71: holdfast.v1.LockService.WatchLocks:input_type -> holdfast.v1.WatchLocksRequest
-	41, // 72: holdfast.v1.LockService.CheckToken:input_type -> holdfast.v1.CheckTokenRequest
-	18, // 73: holdfast.v1.LockService.Session:output_type -> holdfast.v1.SessionResponse
-	34, // 74: holdfast.v1.LockService.Hold:output_type -> holdfast.v1.HoldResponse
-	36, // 75: holdfast.v1.LockService.GetLock:output_type -> holdfast.v1.GetLockResponse
-	38, // 76: holdfast.v1.LockService.ListLocks:output_type -> holdfast.v1.ListLocksResponse
-	40, // 77: holdfast.v1.LockService.WatchLocks:output_type -> holdfast.v1.WatchLocksResponse
-	42, // 78: holdfast.v1.LockService.CheckToken:output_type -> holdfast.v1.CheckTokenResponse
-	73, // [73:79] is the sub-list for method output_type
-	67, // [67:73] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	32, // 25: holdfast.v1.SessionEvent.draining:type_name -> holdfast.v1.Draining
+	33, // 26: holdfast.v1.SessionEvent.closed:type_name -> holdfast.v1.Closed
+	31, // 27: holdfast.v1.SessionEvent.servers:type_name -> holdfast.v1.Servers
+	49, // 28: holdfast.v1.Opened.ttl:type_name -> google.protobuf.Duration
+	49, // 29: holdfast.v1.Opened.heartbeat_interval:type_name -> google.protobuf.Duration
+	49, // 30: holdfast.v1.Opened.valid_for:type_name -> google.protobuf.Duration
+	21, // 31: holdfast.v1.Opened.claims:type_name -> holdfast.v1.SessionClaim
+	4,  // 32: holdfast.v1.SessionClaim.state:type_name -> holdfast.v1.ClaimState
+	25, // 33: holdfast.v1.SessionClaim.locks:type_name -> holdfast.v1.GrantedLock
+	49, // 34: holdfast.v1.HeartbeatAck.valid_for:type_name -> google.protobuf.Duration
+	45, // 35: holdfast.v1.Waiting.holders:type_name -> holdfast.v1.Claim
+	25, // 36: holdfast.v1.Granted.locks:type_name -> holdfast.v1.GrantedLock
+	26, // 37: holdfast.v1.GrantedLock.previous:type_name -> holdfast.v1.PreviousHolder
+	5,  // 38: holdfast.v1.PreviousHolder.end:type_name -> holdfast.v1.HolderEnd
+	7,  // 39: holdfast.v1.Denied.reason:type_name -> holdfast.v1.Reason
+	45, // 40: holdfast.v1.Denied.holders:type_name -> holdfast.v1.Claim
+	7,  // 41: holdfast.v1.Updated.reason:type_name -> holdfast.v1.Reason
+	7,  // 42: holdfast.v1.Lost.reason:type_name -> holdfast.v1.Reason
+	49, // 43: holdfast.v1.Draining.leave_within:type_name -> google.protobuf.Duration
+	7,  // 44: holdfast.v1.Closed.reason:type_name -> holdfast.v1.Reason
+	14, // 45: holdfast.v1.HoldRequest.locks:type_name -> holdfast.v1.LockSpec
+	49, // 46: holdfast.v1.HoldRequest.wait:type_name -> google.protobuf.Duration
+	49, // 47: holdfast.v1.HoldRequest.ttl:type_name -> google.protobuf.Duration
+	46, // 48: holdfast.v1.HoldRequest.client:type_name -> holdfast.v1.ClientInfo
+	48, // 49: holdfast.v1.HoldRequest.labels:type_name -> holdfast.v1.HoldRequest.LabelsEntry
+	23, // 50: holdfast.v1.HoldResponse.waiting:type_name -> holdfast.v1.Waiting
+	24, // 51: holdfast.v1.HoldResponse.granted:type_name -> holdfast.v1.Granted
+	32, // 52: holdfast.v1.HoldResponse.draining:type_name -> holdfast.v1.Draining
+	44, // 53: holdfast.v1.GetLockResponse.lock:type_name -> holdfast.v1.Lock
+	3,  // 54: holdfast.v1.ListLocksRequest.state:type_name -> holdfast.v1.LockState
+	44, // 55: holdfast.v1.ListLocksResponse.locks:type_name -> holdfast.v1.Lock
+	44, // 56: holdfast.v1.WatchLocksResponse.locks:type_name -> holdfast.v1.Lock
+	6,  // 57: holdfast.v1.CheckTokenResponse.state:type_name -> holdfast.v1.TokenState
+	45, // 58: holdfast.v1.CheckTokenResponse.claim:type_name -> holdfast.v1.Claim
+	3,  // 59: holdfast.v1.Lock.state:type_name -> holdfast.v1.LockState
+	0,  // 60: holdfast.v1.Lock.mode:type_name -> holdfast.v1.Mode
+	45, // 61: holdfast.v1.Lock.holders:type_name -> holdfast.v1.Claim
+	45, // 62: holdfast.v1.Lock.waiters:type_name -> holdfast.v1.Claim
+	4,  // 63: holdfast.v1.Claim.state:type_name -> holdfast.v1.ClaimState
+	0,  // 64: holdfast.v1.Claim.mode:type_name -> holdfast.v1.Mode
+	46, // 65: holdfast.v1.Claim.client:type_name -> holdfast.v1.ClientInfo
+	50, // 66: holdfast.v1.Claim.claimed_at:type_name -> google.protobuf.Timestamp
+	50, // 67: holdfast.v1.Claim.granted_at:type_name -> google.protobuf.Timestamp
+	8,  // 68: holdfast.v1.LockService.Session:input_type -> holdfast.v1.SessionRequest
+	34, // 69: holdfast.v1.LockService.Hold:input_type -> holdfast.v1.HoldRequest
+	36, // 70: holdfast.v1.LockService.GetLock:input_type -> holdfast.v1.GetLockRequest
+	38, // 71: holdfast.v1.LockService.ListLocks:input_type -> holdfast.v1.ListLocksRequest
+	40, // 72: holdfast.v1.LockService.WatchLocks:input_type -> holdfast.v1.WatchLocksRequest
+	42, // 73: holdfast.v1.LockService.CheckToken:input_type -> holdfast.v1.CheckTokenRequest
+	18, // 74: holdfast.v1.LockService.Session:output_type -> holdfast.v1.SessionResponse
+	35, // 75: holdfast.v1.LockService.Hold:output_type -> holdfast.v1.HoldResponse
+	37, // 76: holdfast.v1.LockService.GetLock:output_type -> holdfast.v1.GetLockResponse
+	39, // 77: holdfast.v1.LockService.ListLocks:output_type -> holdfast.v1.ListLocksResponse
+	41, // 78: holdfast.v1.LockService.WatchLocks:output_type -> holdfast.v1.WatchLocksResponse
+	43, // 79: holdfast.v1.LockService.CheckToken:output_type -> holdfast.v1.CheckTokenResponse
+	74, // [74:80] is the sub-list for method output_type
+	68, // [68:74] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_lock_service_proto_init() }
@@ -3970,8 +4041,9 @@ func file_holdfast_v1_lock_service_proto_init() {
 		(*SessionEvent_Lost)(nil),
 		(*SessionEvent_Draining)(nil),
 		(*SessionEvent_Closed)(nil),
+		(*SessionEvent_Servers)(nil),
 	}
-	file_holdfast_v1_lock_service_proto_msgTypes[26].OneofWrappers = []any{
+	file_holdfast_v1_lock_service_proto_msgTypes[27].OneofWrappers = []any{
 		(*HoldResponse_Waiting)(nil),
 		(*HoldResponse_Granted)(nil),
 		(*HoldResponse_Draining)(nil),
@@ -3982,7 +4054,7 @@ func file_holdfast_v1_lock_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_lock_service_proto_rawDesc), len(file_holdfast_v1_lock_service_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

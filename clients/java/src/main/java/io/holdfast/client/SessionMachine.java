@@ -482,6 +482,7 @@ final class SessionMachine {
       case RELEASED -> claims.released(event.getReleased().getClaimId());
       case UPDATED -> claims.updated(event.getUpdated());
       case DRAINING -> drain(event.getDraining(), at);
+      case SERVERS -> dialer.addresses.learn(event.getServers().getServersList());
       case CLOSED -> {
         Closed closed = event.getClosed();
         linkEnded(new Failure(Reason.fromWire(closed.getReason()), closed.getMessage()), at);

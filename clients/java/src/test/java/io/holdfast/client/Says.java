@@ -14,6 +14,7 @@ import io.holdfast.v1.Lost;
 import io.holdfast.v1.Opened;
 import io.holdfast.v1.Released;
 import io.holdfast.v1.SessionClaim;
+import io.holdfast.v1.Servers;
 import io.holdfast.v1.SessionEvent;
 import io.holdfast.v1.Updated;
 import io.holdfast.v1.Waiting;
@@ -117,6 +118,12 @@ final class Says {
         .setDraining(Draining.newBuilder()
             .setLeaveWithin(Durations.of(ms(10_000)))
             .addAllServers(List.of(servers)))
+        .build();
+  }
+
+  static SessionEvent serversAre(String... servers) {
+    return SessionEvent.newBuilder()
+        .setServers(Servers.newBuilder().addAllServers(List.of(servers)))
         .build();
   }
 

@@ -9,6 +9,7 @@ import static io.holdfast.client.MachineRun.holding;
 import static io.holdfast.client.Says.live;
 import static io.holdfast.client.Says.opened;
 import static io.holdfast.client.Says.openedAmong;
+import static io.holdfast.client.Says.serversAre;
 import static io.holdfast.client.Says.released;
 import static io.holdfast.client.MachineRun.setup;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -277,6 +278,16 @@ class SessionConnectTest {
       run.breaks(streamNo);
       run.pass(0);
       return known;
+    }
+
+    @Test
+    void areGoneToWhenTheyCameSinceAndNotWhenTheyAreNoMore() {
+      MachineRun run = among("b:1");
+      run.receive(1, serversAre("c:1"));
+      assertEquals(List.of("c:1", "a:1"), run.machine.addresses());
+      run.breaks(1);
+      run.pass(0);
+      assertEquals(List.of("c:1"), run.dials());
     }
 
     @Test
