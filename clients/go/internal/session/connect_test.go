@@ -312,7 +312,7 @@ func TestAServerThatCameSinceIsGoneToAndNotOneThatIsNoMore(t *testing.T) {
 func TestADrainingServerIsLeftForOneThatItNames(t *testing.T) {
 	r := holding(t, []string{"a"}, addresses("A", "B"), random(0.5))
 	r.receive(1, draining(10*time.Second, "C", "D"))
-	r.pass(125 * time.Millisecond)
+	r.pass(500 * time.Millisecond)
 	expect(t, "dials", r.dials(), "C")
 	r.breaks(2, refused)
 	r.pass(time.Second)

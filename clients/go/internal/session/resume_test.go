@@ -308,7 +308,7 @@ func TestADrainingServerServesUntilTheResumeIsSent(t *testing.T) {
 func TestADrainingServerIsNotLeftByAllInTheSameInstant(t *testing.T) {
 	r := holding(t, []string{"a"}, random(0.5))
 	r.receive(1, draining(10*time.Second))
-	r.pass(124 * time.Millisecond)
+	r.pass(499 * time.Millisecond)
 	expect(t, "dials", r.dials())
 	r.pass(time.Millisecond)
 	expect(t, "dials", r.dials(), "A")

@@ -126,9 +126,6 @@ func (m *Machine) drain(event *pb.Draining, at Instant) {
 	m.link.draining = true
 	m.dialer.addresses.learn(event.Servers)
 	if m.dialer.state == dialIdle {
-		m.dialer.rest(at.Now, min(longestDrainRest, event.LeaveWithin.AsDuration()/4))
+		m.dialer.rest(at.Now, min(time.Second, event.LeaveWithin.AsDuration()/2))
 	}
 }
-
-// longestDrainRest bounds how long a client waits before it leaves a server that goes away.
-const longestDrainRest = 250 * time.Millisecond

@@ -499,13 +499,12 @@ final class SessionMachine {
     if (sentAt != null) session.validity.prove(sentAt, Durations.nanos(ack.getValidFor()));
   }
 
-  /** The link goes on until another stream takes over. */
+  /** The link goes on until another stream takes over. Not all clients of the server leave at once. */
   private void drain(Draining draining, Moment at) {
     dialer.addresses.learn(draining.getServersList());
     if (!(link instanceof Link.Up up)) return;
     link = new Link.Up(up.streamNo, up.sinceNanos, true);
-    // It is gone to at once where it is known to be another; else not by all clients of the server at the same time.
-    if (draining.getServersCount() > 0 || !dialer.isIdle()) return;
+    if (!dialer.isIdle()) return;
     long bound = Math.min(TimeUnit.SECONDS.toNanos(1), Durations.nanos(draining.getLeaveWithin()) / 2);
     dialer.rest(at.nanos(), bound);
   }
