@@ -37,9 +37,14 @@ class Fleet implements AsyncDisposable {
     const etcd = await startEtcd();
     const fleet = new Fleet(etcd, flags);
     fleet.#parts.use(etcd);
-    await Promise.all(Array.from({ length: servers }, () => fleet.add()));
-    await eventually(async () => (await etcd.serverKeys()).length, servers);
-    return fleet;
+    try {
+      await Promise.all(Array.from({ length: servers }, () => fleet.add()));
+      await eventually(async () => (await etcd.serverKeys()).length, servers);
+      return fleet;
+    } catch (error) {
+      await fleet[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Starts one more, on a port that nobody knows of unless one is named. */
