@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import { type LockClass, parseLockClasses } from "./adapters/telemetry/lock-classes.ts";
 import type { OtlpTarget } from "./adapters/telemetry/otlp.ts";
 import {
@@ -152,14 +153,17 @@ class Given {
   /** The value given, if one was. */
   text(name: SettingName): string | undefined {
     const flag = this.flags[name];
+    const { value }: Setting = settings.find((one) => one.name === name)!;
+    if (flag === "" && (value === "file" || value === "folder")) throw this.wrong(name, "is empty: give a path");
     return flag === undefined ? this.environment[environmentName(name)] || undefined : String(flag);
   }
 
   /** The value given or the default, as `parse` reads it; that throws what is wrong with it. */
   parsed<Value>(name: SettingName, parse: (text: string) => Value): Value {
     const setting: Setting = settings.find((one) => one.name === name)!;
+    const text = this.text(name) ?? setting.fallback ?? "";
     try {
-      return parse(this.text(name) ?? setting.fallback ?? "");
+      return parse(text);
     } catch (error) {
       throw this.wrong(name, error instanceof Error ? error.message : String(error));
     }
@@ -250,6 +254,11 @@ function readPair(given: Given, certName: SettingName, keyName: SettingName): Ce
   if (certificate === undefined && key === undefined) return undefined;
   if (certificate === undefined) throw given.wrong(keyName, `means nothing without --${certName}`);
   if (key === undefined) throw given.wrong(certName, `needs --${keyName}`);
+  try {
+    createSecureContext({ cert: certificate, key });
+  } catch (error) {
+    throw given.wrong(certName, `cannot be used with --${keyName} (${(error as Error).message}): are they swapped?`);
+  }
   return { certificate, key };
 }
 

@@ -22,7 +22,11 @@ export interface DataFolder extends Disposable {
  * Rejects with an error of one line when another server runs on it.
  */
 export async function takeDataFolder(path: string, onLeftOver: (etcdPid: number) => void): Promise<DataFolder> {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new Error(`the data folder ${path} cannot be made (${(error as Error).message}): give another with --data`);
+  }
   const file = join(path, "owner.json");
   const owner = readOwner(file);
   if (owner !== undefined && owner.server !== process.pid && isAlive(owner.server))

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { loadAssets } from "./adapters/console/assets.ts";
 import { Console } from "./adapters/console/console.ts";
@@ -39,6 +39,8 @@ const COMMIT_ENDS_WITHIN_MS = 3_000;
  * waits for somebody to look. If it ended, it would be started again, and go on with a store that lost its past.
  */
 export async function runServer(config: Config): Promise<string | undefined> {
+  // Who reads what it says may go, as `head` does: no reason to end, and to lose what clients hold.
+  for (const output of [process.stdout, process.stderr]) output.on("error", () => undefined);
   const run = new Run(config);
   using signals = listenToStopSignals(() => run.exitNow());
   try {
@@ -115,7 +117,8 @@ class Run {
     this.serveConsole({ local, version, serverId });
     engine.register({ address: advertised, version });
     this.log.event("info", "server.started", { serverId, grpc, http, etcd });
-    process.stdout.write(banner({ version, grpc, http, etcd, grpcHasTls: this.config.tls !== undefined }));
+    const grpcHasTls = this.config.tls !== undefined;
+    process.stdout.write(banner({ version, grpc, http, etcd, grpcHasTls, hasSources: existsSync("bin/holdfast") }));
   }
 
   /** Says that it ends, and what was wrong before if something was. */

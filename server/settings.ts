@@ -40,7 +40,7 @@ export const settings = [
   {
     name: "admin-token-file",
     value: "file",
-    text: "file whose first line lets administrators on other machines change things; without one they can only look",
+    text: "file whose first line, 16 to 512 characters, lets administrators on other machines change things; without one they can only look",
   },
   { name: "admin-token", value: "text", text: "that line itself", environmentOnly: true },
   { name: "data", value: "folder", fallback: ".data", text: "where the etcd of its own keeps its data" },
@@ -105,7 +105,6 @@ export const settings = [
   {
     name: "lock-classes",
     value: "list",
-    fallback: "",
     text: "classes that metrics tell locks apart by, as class=pattern with commas: orders=orders/*,jobs=nightly/*",
   },
   {

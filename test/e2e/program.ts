@@ -69,6 +69,12 @@ export class Program implements AsyncDisposable {
     return `stdout:\n${tail("stdout")}\nstderr:\n${tail("stderr")}\n`;
   }
 
+  /** Reads nothing more of what it says, as `head` does when it has enough: whoever writes on hears of it. */
+  stopReading(): void {
+    this.child.stdout!.destroy();
+    this.child.stderr!.destroy();
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }

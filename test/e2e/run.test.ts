@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -95,6 +95,29 @@ describe("a server with an etcd of its own", () => {
     expect(await server.program.ended, server.program.lastWords).toEqual({ code: 1, signal: null });
     expect(server.program.stderr).toMatch(
       /^holdfast: etcd was ended by SIGKILL.*; the server ends with it: start it again\n$/,
+    );
+  });
+
+  it("goes on when nobody reads its log any more, and ends its etcd when it is told to", async () => {
+    using data = temporaryFolder();
+    await using server = await startServer(["--data", data.path, "--log-level", "debug"]);
+    const etcd = etcdPid(data.path);
+    server.program.stopReading();
+    await using client = connect(server.grpc);
+    // Each opens and ends a session, of which the log tells.
+    for (let i = 0; i < 3; i++) await client.withLock("unread", async () => undefined);
+    await eventually(async () => (await fetch(`${server.http}/readyz`)).status, 200);
+    server.program.kill("SIGTERM");
+    expect(await server.program.ended).toEqual({ code: 0, signal: null });
+    expect(isAlive(etcd)).toBe(false);
+  });
+
+  it("says what is wrong when it cannot have its folder", async () => {
+    using data = temporaryFolder();
+    const taken = join(data.path, "taken");
+    writeFileSync(taken, "");
+    expect(await failure(["--data", taken])).toMatch(
+      /^1: holdfast: the data folder .*taken cannot be made \(.*\): give another with --data$/,
     );
   });
 

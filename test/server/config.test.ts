@@ -4,18 +4,20 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ConfigError, readConfig } from "../../server/config.ts";
 import { environmentName, settings } from "../../server/settings.ts";
+import { newAuthority } from "../support/certificates.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "holdfast-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function file(name: string, text: string): string {
+function file(name: string, text: string | Buffer): string {
   const path = join(folder, name);
   writeFileSync(path, text);
   return path;
 }
 
-const certificate = file("cert.pem", "a certificate");
-const key = file("key.pem", "a key");
+const pair = newAuthority().issue("localhost");
+const certificate = file("cert.pem", pair.certificate);
+const key = file("key.pem", pair.key);
 
 type Flags = Parameters<typeof readConfig>[0];
 
@@ -112,8 +114,8 @@ describe("settings of a server", () => {
       kind: "existing",
       endpoints: ["one:2379", "two:2379"],
       tls: {
-        ca: Buffer.from("a certificate"),
-        client: { certificate: Buffer.from("a certificate"), key: Buffer.from("a key") },
+        ca: pair.certificate,
+        client: pair,
       },
       user: { name: "locks", password: "from the file" },
     });
@@ -145,10 +147,7 @@ describe("settings of a server", () => {
     expect(complaint({ "grpc-address": "127.0.0.1.example.org:1" })).toContain("can be reached from elsewhere");
     expect(readConfig({ "grpc-address": "0.0.0.0:1", insecure: true }, {}).insecure).toBe(true);
     expect(readConfig({ "grpc-address": "0.0.0.0:1" }, { HOLDFAST_INSECURE: "true" }).insecure).toBe(true);
-    expect(readConfig({ "grpc-address": "0.0.0.0:1", "tls-cert": certificate, "tls-key": key }, {}).tls).toEqual({
-      certificate: Buffer.from("a certificate"),
-      key: Buffer.from("a key"),
-    });
+    expect(readConfig({ "grpc-address": "0.0.0.0:1", "tls-cert": certificate, "tls-key": key }, {}).tls).toEqual(pair);
   });
 
   const wrong: readonly (readonly [string, Flags, Record<string, string>, string])[] = [
@@ -171,6 +170,8 @@ describe("settings of a server", () => {
       { HOLDFAST_INSECURE: "yes" },
       'HOLDFAST_INSECURE: "yes" is neither true nor false',
     ],
+    ["a path that is empty", { data: "" }, {}, "--data: is empty: give a path"],
+    ["swapped files", { "tls-cert": key, "tls-key": certificate }, {}, "--tls-cert: cannot be used with --tls-key ("],
     ["half a certificate", { "tls-cert": certificate }, {}, "--tls-cert: needs --tls-key"],
     ["the other half", { "tls-key": key }, {}, "--tls-key: means nothing without --tls-cert"],
     ["a file that is not there", { "tls-cert": "/nowhere/x" }, {}, "--tls-cert: cannot be read: ENOENT"],
