@@ -84,7 +84,7 @@ format: $(installed) ## Format sources and protos, and apply the linter's safe f
 
 .PHONY: clean
 clean: ## Remove what can be made again: packages, built tools, caches (not .data, the locks of `make run`)
-	rm -rf node_modules clients/*/node_modules .cache coverage console/dist test-output clients/java/target
+	rm -rf node_modules clients/*/node_modules .cache coverage dist console/dist clients/typescript/dist test-output clients/java/target
 
 # npm ci would insist on packages for platforms that no registry has to serve; install leaves the lock as it is.
 $(installed): package.json package-lock.json .npmrc clients/typescript/package.json
