@@ -20,8 +20,9 @@ type Client struct {
 	traceparent func(ctx context.Context) string
 }
 
-// Dial makes a client of the servers at these addresses: "host:port", or any target that gRPC knows. Several are taken
-// in turn, from a random one on, whenever one fails; so are those that a server tells of.
+// Dial makes a client of the servers at these addresses: "host:port" ("[::1]:7400" for IPv6), or a target with a scheme
+// for which gRPC has a resolver, such as "dns:///locks:7400". Several are taken in turn, from a random one on, whenever one
+// fails; so are those that a server tells of.
 //
 // Nothing is sent before the first call: that no server is there shows in the first use, or in [Client.Ready]. Fails with
 // [ErrInvalid] when an address or option cannot be used. Close the client in the end.
@@ -79,8 +80,8 @@ func (c *Client) Lock(ctx context.Context, name string, options ...LockOption) (
 	return c.LockAll(ctx, []Spec{Exclusive(name)}, options...)
 }
 
-// TryLock takes a lock if it is free now. It fails with [ErrBusy], with the holders, if it is not, and as [Client.Lock]
-// does for every other reason.
+// TryLock takes a lock if it is free when a server is asked. It fails with [ErrBusy], with the holders, if it is not, and
+// as [Client.Lock] does for every other reason: with no server there, after [WithConnectTimeout].
 func (c *Client) TryLock(ctx context.Context, name string, options ...LockOption) (*Lock, error) {
 	return c.Lock(ctx, name, with(options, Wait(0))...)
 }

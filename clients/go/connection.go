@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -91,6 +92,29 @@ func errorOfCall(err error) error {
 		}
 	}
 	return failed
+}
+
+// connectionProblem is what gRPC says of a connection that could not be made, for people: its first line, and a hint if
+// it looks as if one side speaks TLS and the other does not.
+func connectionProblem(said string, usesTLS bool) string {
+	line, _, _ := strings.Cut(said, "\n")
+	switch {
+	// Whoever does not understand what it is sent hangs up, or answers in a language that is not HTTP/2.
+	case !usesTLS && strings.Contains(said, "error reading server preface"):
+		return line + "; if the server speaks TLS, give WithTLS"
+	case usesTLS && strings.Contains(said, "first record does not look like a TLS handshake"):
+		return line + "; the server seems to speak plain text: leave WithTLS away"
+	default:
+		return line
+	}
+}
+
+// explained is an error of a call of this client's own, with what connectionProblem says.
+func (s *settings) explained(err error) error {
+	if e, ok := err.(*Error); ok && e.Reason == ReasonUnreachable {
+		e.Message = connectionProblem(e.Message, s.tls != nil)
+	}
+	return err
 }
 
 func reasonOfCode(code codes.Code) Reason {

@@ -3,6 +3,7 @@ package holdfast_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -261,6 +262,24 @@ func TestWhatACallerGetsWrongIsRefusedHereAndHarmsNobody(t *testing.T) {
 	}
 	if !held.Held() {
 		t.Error("it cost another lock")
+	}
+}
+
+func TestAnAddressThatIsNoneIsRefusedByDial(t *testing.T) {
+	for _, address := range []string{
+		"", "http://127.0.0.1:7400", "https://a:7400", "http:", ":7400", "localhost", "a:", "a:0", "a:65536", "a:99999", "a:-1",
+		"a:http", "a b:1", "a/b:1", "::1", "::1:7400", "[::1]", "[]:1", "[a]:1", "[127.0.0.1]:1", "xds:///a", "dns:", "a:1\n",
+	} {
+		_, err := holdfast.Dial([]string{"127.0.0.1:7400", address})
+		want := fmt.Sprintf(`addresses: %q is not "host:port", such as 127.0.0.1:7400`, address)
+		if !errors.Is(err, holdfast.ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	for _, address := range []string{
+		"127.0.0.1:7400", "a:1", "a.b-c_d:65535", "[::1]:7400", "http:7400", "dns:///locks:7400", "unix:/run/x", "passthrough:///a:1",
+	} {
+		dialTo(t, []string{address})
 	}
 }
 

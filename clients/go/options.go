@@ -3,12 +3,15 @@ package holdfast
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"google.golang.org/grpc/resolver"
 
 	pb "github.com/holdfast-lock/holdfast/clients/go/gen/holdfast/v1"
 	"github.com/holdfast-lock/holdfast/clients/go/internal/session"
@@ -114,7 +117,7 @@ func settingsFrom(addresses []string, options []Option) (*settings, error) {
 
 func (s *settings) check() error {
 	switch {
-	case len(s.addresses) == 0 || slices.Contains(s.addresses, ""):
+	case len(s.addresses) == 0:
 		return invalid("addresses: give at least one, such as 127.0.0.1:7400")
 	case s.ttl < 2*time.Second:
 		return invalid("WithTTL: %v is less than 2 s", s.ttl)
@@ -129,6 +132,14 @@ func (s *settings) check() error {
 	case len(s.labels) > 16:
 		return invalid("WithLabels: at most 16, not %d", len(s.labels))
 	}
+	for _, address := range s.addresses {
+		if !isUsable(address) {
+			return invalid(`addresses: %q is not "host:port", such as 127.0.0.1:7400`, address)
+		}
+	}
+	if err := checkTLS(s.tls); err != nil {
+		return err
+	}
 	for key, value := range s.labels {
 		if key == "" || len(key) > 63 || !utf8.ValidString(key) {
 			return invalid("WithLabels: key %q: 1 to 63 bytes of UTF-8", key)
@@ -138,6 +149,28 @@ func (s *settings) check() error {
 		}
 	}
 	return nil
+}
+
+// isUsable tells whether an address is "host:port", or a target with a scheme for which gRPC has a resolver. What has any
+// other scheme is a name for gRPC, which it would look up for as long as it may.
+func isUsable(address string) bool {
+	scheme, rest, _ := strings.Cut(address, ":")
+	isURL := scheme == "http" || scheme == "https"
+	return session.IsHostPort(address) || rest != "" && !isURL && resolver.Get(scheme) != nil
+}
+
+// checkTLS finds what is left empty when the error of reading PEM was not looked at.
+func checkTLS(config *tls.Config) error {
+	switch {
+	case config == nil:
+		return nil
+	case config.RootCAs != nil && config.RootCAs.Equal(x509.NewCertPool()) && !config.InsecureSkipVerify:
+		return invalid("WithTLS: RootCAs has no certificate: AppendCertsFromPEM wants PEM, and says false of anything else")
+	case slices.ContainsFunc(config.Certificates, func(c tls.Certificate) bool { return len(c.Certificate) == 0 }):
+		return invalid("WithTLS: one of Certificates is empty: look at the error of LoadX509KeyPair")
+	default:
+		return nil
+	}
 }
 
 // cut is for what was not chosen by the user, and must not be refused for its length.
@@ -170,8 +203,10 @@ type lockOptions struct {
 	scoped bool
 }
 
-// Wait is how long to wait for the lock. Default: for ever. 0: be granted at once or refused, [ErrBusy]. Otherwise
-// refused with [ErrTimeout] when it has passed, at the latest 1 s after it if no server answers.
+// Wait is how long to wait for the lock. Default: for ever. 0: be granted or refused, [ErrBusy], as soon as a server
+// answers. Otherwise refused with [ErrTimeout] when it has passed, at the latest 1 s after it if the server that was asked
+// does not answer. When no server could be asked it fails as [Client.Lock] does, after [WithConnectTimeout] or when the
+// time to wait has passed, if that is sooner.
 func Wait(wait time.Duration) LockOption { return func(o *lockOptions) { o.wait = wait } }
 
 // Purpose says in words why, for those who wait behind the claim or look. At most 256 bytes. Default: nothing.

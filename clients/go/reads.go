@@ -127,7 +127,7 @@ func ask[Response any](
 		if ctx.Err() != nil {
 			return response, aborted(ctx, "asking a server")
 		}
-		if err = errorOfCall(err); !elsewhere(err) || !round.moveOn() {
+		if err = r.runtime.settings.explained(errorOfCall(err)); !elsewhere(err) || !round.moveOn() {
 			return response, err
 		}
 	}
@@ -319,7 +319,7 @@ func (c *Client) watch(ctx context.Context, request *pb.WatchLocksRequest, show 
 			return aborted(ctx, "watching locks")
 		}
 		if !elsewhere(err) || !round.moveOn() || began {
-			return err
+			return c.runtime.settings.explained(err)
 		}
 	}
 }

@@ -145,9 +145,10 @@ func (s *stream) failureFrom(err error, connected bool) session.Failure {
 	switch reason {
 	case ReasonUnreachable, ReasonAborted, ReasonUnknown:
 		// It is the connection's.
-		reason = ReasonUnreachable
 		if connected {
 			reason = ReasonConnectionLost
+		} else {
+			reason, message = ReasonUnreachable, connectionProblem(message, s.runtime.settings.tls != nil)
 		}
 	}
 	return session.Failure{Reason: session.Reason(reason), Message: s.address + ": " + message}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,13 +65,58 @@ func TestTLSIsUsedWhereItIsAskedForAndTrustsWhomItIsTold(t *testing.T) {
 	if _, err := client.GetLock(patient(t), "tls"); err != nil {
 		t.Error(err)
 	}
-	for what, option := range map[string]holdfast.Option{
-		"without TLS":       holdfast.WithClientName("plain"),
-		"trusting somebody": holdfast.WithTLS(nil),
+	for _, wrong := range []struct {
+		address string
+		option  holdfast.Option
+		says    string
+	}{
+		{server.Address, holdfast.WithClientName("plain"), "; if the server speaks TLS, give WithTLS"},
+		{server.Address, holdfast.WithTLS(nil), "unknown authority"},
+		{alone.Address, holdfast.WithTLS(nil), "; the server seems to speak plain text: leave WithTLS away"},
 	} {
-		client := dialTo(t, []string{server.Address}, option, holdfast.WithConnectTimeout(500*time.Millisecond))
-		if _, err := client.Lock(patient(t), "tls"); !errors.Is(err, holdfast.ErrUnreachable) {
-			t.Errorf("%s: %v", what, err)
+		client := dialTo(t, []string{wrong.address}, wrong.option, holdfast.WithConnectTimeout(500*time.Millisecond))
+		_, err := client.Lock(patient(t), "tls")
+		_, lookErr := client.GetLock(patient(t), "tls")
+		for _, err := range []error{err, lookErr} {
+			if !errors.Is(err, holdfast.ErrUnreachable) || !strings.Contains(err.Error(), wrong.says) {
+				t.Errorf("it does not say %q: %v", wrong.says, err)
+			}
 		}
 	}
+}
+
+func TestAConnectionThatCouldNotBeMadeIsExplainedInOneLine(t *testing.T) {
+	const hangsUp, notTLS = `desc = "error reading server preface: EOF"`, `desc = "tls: first record does not look like a TLS handshake"`
+	for _, of := range []struct {
+		said    string
+		usesTLS bool
+		want    string
+	}{
+		{hangsUp, false, hangsUp + "; if the server speaks TLS, give WithTLS"},
+		{hangsUp, true, hangsUp},
+		{notTLS, true, notTLS + "; the server seems to speak plain text: leave WithTLS away"},
+		{"connection refused", false, "connection refused"},
+		{"refused\nand a dump", true, "refused"},
+	} {
+		if got := holdfast.ConnectionProblem(of.said, of.usesTLS); got != of.want {
+			t.Errorf("%q: %q", of.said, got)
+		}
+	}
+}
+
+func TestCertificatesThatWereNotReadAreRefusedAtOnce(t *testing.T) {
+	noneRead := x509.NewCertPool()
+	noneRead.AppendCertsFromPEM([]byte("no PEM"))
+	notLooked, _ := tls.X509KeyPair([]byte("no PEM"), nil)
+	for part, config := range map[string]*tls.Config{
+		"RootCAs":      {RootCAs: noneRead},
+		"Certificates": {Certificates: []tls.Certificate{notLooked}},
+	} {
+		_, err := holdfast.Dial([]string{"a:1"}, holdfast.WithTLS(config))
+		if !errors.Is(err, holdfast.ErrInvalid) || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v", part, err)
+		}
+	}
+	// Whoever trusts everybody needs no authorities.
+	dialTo(t, []string{"a:1"}, holdfast.WithTLS(&tls.Config{RootCAs: noneRead, InsecureSkipVerify: true}))
 }

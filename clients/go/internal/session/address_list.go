@@ -1,8 +1,31 @@
 package session
 
 import (
+	"net"
+	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 )
+
+// IsHostPort tells whether an address is "host:port": a name or an IPv4 address, or an IPv6 address in brackets, and a
+// port from 1 to 65535.
+func IsHostPort(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return false
+	}
+	if strings.HasPrefix(address, "[") {
+		ip, err := netip.ParseAddr(host)
+		if err != nil || !ip.Is6() {
+			return false
+		}
+	} else if strings.ContainsAny(host, "/ \t\r\n") {
+		return false
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && number > 0
+}
 
 // addressList is where a service can be reached: what the program gave, and what servers tell of the others. The next
 // one to try is that which was tried longest ago, so that a server that has just failed or goes away is tried last.
