@@ -36,8 +36,10 @@ public final class AcquireOptions {
   }
 
   /**
-   * How long to wait. Zero: be granted at once or refused, {@link Reason#BUSY}. Otherwise refused with {@link
-   * Reason#TIMEOUT} when it has passed, at the latest 1 s after it if no server answers.
+   * How long to wait. Zero: be granted or refused, {@link Reason#BUSY}, as soon as a server answers. Otherwise refused with
+   * {@link Reason#TIMEOUT} when it has passed, at the latest 1 s after it if the server that was asked does not answer. When
+   * no server could be asked it fails with {@link Reason#UNREACHABLE}, or what the last server said, after the connect
+   * timeout or when the time to wait has passed, if that is sooner.
    */
   public AcquireOptions waitUpTo(Duration wait) {
     if (wait.isNegative()) throw HoldfastException.invalid("wait is " + wait + ": say zero for a try, or more to wait");

@@ -6,6 +6,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.DoubleSupplier;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
@@ -13,8 +14,8 @@ import java.util.regex.Pattern;
  * that which was tried longest ago, so that a server that has just failed or goes away is tried last.
  */
 final class AddressList {
-  /** Nothing that a server tells is anything else for gRPC: no other scheme, no path. */
-  private static final Pattern HOST_AND_PORT = Pattern.compile("(\\[[0-9a-fA-F:.]+]|[^:/\\s\\[\\]]+):\\d{1,5}");
+  private static final Pattern HOST_AND_PORT =
+      Pattern.compile("(?:\\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%[\\w.-]+)?]|[^:/\\s\\[\\]]+):(\\d{1,5})");
 
   private final Set<String> given;
   private final DoubleSupplier random;
@@ -22,6 +23,17 @@ final class AddressList {
   private List<String> queue;
   /** The one that was tried last; {@code null}: none yet. */
   private String last;
+
+  /**
+   * Whether it is "host:port": a name or an IPv4 address, or what looks like an IPv6 address in brackets, and a port from 1
+   * to 65535. Nothing that a server tells is anything else for gRPC: no other scheme, no path.
+   */
+  static boolean isHostAndPort(String address) {
+    Matcher parts = HOST_AND_PORT.matcher(address);
+    if (!parts.matches()) return false;
+    int port = Integer.parseInt(parts.group(1));
+    return port >= 1 && port <= 65_535;
+  }
 
   /** Takes the given ones, at least one, in turn from a random one on. */
   AddressList(List<String> given, DoubleSupplier random) {
@@ -54,7 +66,7 @@ final class AddressList {
    */
   void learn(List<String> told) {
     Set<String> valid = new LinkedHashSet<>(told);
-    valid.removeIf(address -> !HOST_AND_PORT.matcher(address).matches());
+    valid.removeIf(address -> !isHostAndPort(address));
     Set<String> kept = new HashSet<>(given);
     kept.addAll(valid);
     kept.add(last);

@@ -34,7 +34,10 @@ public final class HoldfastClient implements AutoCloseable {
     traceparent = settings.traceparent();
   }
 
-  /** A client of the servers at these addresses, "host:port" each, to be taken in turn, with settings to be made. */
+  /**
+   * A client of the servers at these addresses, to be taken in turn, with settings to be made: "host:port" each
+   * ("[::1]:7400" for IPv6), or a target with a scheme that gRPC resolves, such as "dns:///locks:7400".
+   */
   public static HoldfastClientBuilder builder(String... addresses) {
     return new HoldfastClientBuilder(List.of(addresses));
   }
@@ -159,14 +162,14 @@ public final class HoldfastClient implements AutoCloseable {
     return want(targets, options, "").await(true);
   }
 
-  /** {@link #tryAcquire(List, AcquireOptions)} of one lock, without waiting. */
+  /** {@link #tryAcquire(List, AcquireOptions)} of one lock, which is had or not as soon as a server answers. */
   public Optional<HeldLock> tryAcquire(String name) throws InterruptedException {
     return tryAcquire(List.of(LockTarget.exclusive(name)), AcquireOptions.DEFAULTS);
   }
 
   /**
    * Like {@link #acquire(List, AcquireOptions)}, but empty when the lock is taken, or could not be had within the time to
-   * wait; without one it does not wait. To learn who holds it, use {@code acquire} and the exception's holders.
+   * wait; without one, as soon as a server answers. To learn who holds it, use {@code acquire} and the exception's holders.
    */
   public Optional<HeldLock> tryAcquire(List<LockTarget> targets, AcquireOptions options) throws InterruptedException {
     try {

@@ -37,8 +37,7 @@ public final class HoldfastClientBuilder {
   private Supplier<String> traceparent;
 
   HoldfastClientBuilder(List<String> addresses) {
-    if (addresses.isEmpty() || addresses.contains(""))
-      throw invalid("addresses", "give at least one, such as 127.0.0.1:7400");
+    if (addresses.isEmpty()) throw invalid("addresses", "give at least one, such as 127.0.0.1:7400");
     this.addresses = addresses;
   }
 

@@ -75,8 +75,8 @@ public final class HoldfastLock implements Lock {
   }
 
   /**
-   * Takes it if that can be done at once; asks the service, which takes a moment. Throws as {@link #lock} does for every
-   * reason but that it is taken.
+   * Takes it if it is free when a server is asked, which takes a moment. Throws as {@link #lock} does for every reason but
+   * that it is taken: with no server there, after the connect timeout.
    */
   @Override
   public boolean tryLock() {

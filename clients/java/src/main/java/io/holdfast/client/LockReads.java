@@ -200,7 +200,7 @@ final class LockReads {
 
       @Override
       public void onError(Throwable error) {
-        HoldfastException failure = HoldfastException.from(error);
+        HoldfastException failure = Channels.failureOf(error, settings);
         if (round.moveOn(failure, true)) ask(start, future, endNanos, round);
         else future.completeExceptionally(failure);
       }
@@ -265,7 +265,7 @@ final class LockReads {
 
     @Override
     public void onError(Throwable error) {
-      HoldfastException failure = HoldfastException.from(error);
+      HoldfastException failure = Channels.failureOf(error, settings);
       if (!isOver && round.moveOn(failure, !hasBegun)) start();
       else fail(failure);
     }

@@ -225,7 +225,10 @@ final class SessionRuntime implements SessionEffects {
 
       @Override
       public void broken(Failure why) {
-        Failure where = new Failure(why.reason(), address + ": " + why.message());
+        String message = why.reason() == Reason.UNREACHABLE
+            ? Channels.connectionProblem(why.message(), settings.tls() != null)
+            : why.message();
+        Failure where = new Failure(why.reason(), address + ": " + message);
         submit(() -> {
           SessionStream ended = streams.remove(streamNo);
           // Its connection goes by itself; at the end somebody has to wait for that.

@@ -143,14 +143,25 @@ class HoldfastClientTest {
 
     @Test
     void refusesAddressesThatCannotBeUsedBeforeAnythingIsHeld() {
-      for (String address : List.of("http://127.0.0.1:7400", "127.0.0.1:no", "unix:relative:\u0000")) {
-        HoldfastException refused = assertThrows(
-            HoldfastException.class,
-            () -> HoldfastClient.builder(service.address(), address).build(),
-            address);
-        assertEquals(Reason.INVALID, refused.reason());
-        assertTrue(refused.getMessage().contains(address), refused.getMessage());
+      for (String address : List.of(
+          "", "http://127.0.0.1:7400", "https://a:7400", "http:", ":7400", "localhost", "a:", "a:0", "a:65536", "a:99999", "a:-1",
+          "127.0.0.1:no", "a b:1", "a/b:1", "::1", "::1:7400", "[::1]", "[]:1", "[a]:1", "[127.0.0.1]:1", "xds:///a", "dns:",
+          "a:1\n")) {
+        HoldfastException refused = refusedAddress(address);
+        assertEquals(
+            "addresses: \"" + address + "\" is not \"host:port\", such as 127.0.0.1:7400", refused.getMessage());
       }
+      for (String address : List.of("unix:relative:\u0000", "[:::]:1"))
+        assertTrue(refusedAddress(address).getMessage().contains("\"" + address + "\" cannot be used"));
+      for (String address : List.of("a:1", "a.b-c:65535", "[::1]:7400", "http:7400", "dns:///locks:7400", "unix:/run/x"))
+        HoldfastClient.connect(address).close();
+    }
+
+    private HoldfastException refusedAddress(String address) {
+      HoldfastException refused =
+          assertThrows(HoldfastException.class, () -> HoldfastClient.connect(service.address(), address), address);
+      assertEquals(Reason.INVALID, refused.reason());
+      return refused;
     }
 
     /** As servers may tell of one: what the program gives is refused before. */

@@ -10,8 +10,11 @@ import java.nio.file.Path;
 import java.security.KeyStore;
 import java.time.Duration;
 import java.util.Base64;
+import java.util.List;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 @DisplayName("A client that talks TLS")
@@ -70,14 +73,38 @@ class TlsTest {
       for (TlsOptions wrong : new TlsOptions[] {
         trusting, // the name of its address is another
         TlsOptions.DEFAULTS.serverName("locks.example.com"), // nobody vouches for it
-        TlsOptions.DEFAULTS.trust(another.certificate()).serverName("locks.example.com"),
-        null // plain text
-      })
-        try (HoldfastClient client = impatient(address, wrong)) {
-          assertThrows(HoldfastUnavailableException.class, client.lock("tls")::lock);
-          assertThrows(HoldfastUnavailableException.class, () -> client.getLock("tls"));
-        }
+        TlsOptions.DEFAULTS.trust(another.certificate()).serverName("locks.example.com")
+      }) cannotReach(address, wrong, "OpenSslEngine problem");
+      cannotReach(address, null, "; if the server speaks TLS, give tls(...)");
+      cannotReach(service.address(), trusting, "not an SSL/TLS record; the server seems to speak plain text: leave tls(...) away");
     }
+  }
+
+  private static void cannotReach(String address, TlsOptions tls, String saying) {
+    try (HoldfastClient client = impatient(address, tls)) {
+      for (Executable call : List.<Executable>of(client.lock("tls")::lock, () -> client.getLock("tls"))) {
+        String message = assertThrows(HoldfastUnavailableException.class, call).getMessage();
+        assertTrue(message.contains(saying) && !message.contains("\n"), message);
+      }
+    }
+  }
+
+  @Test
+  void saysInOneLineWhyAConnectionCouldNotBeMade() {
+    String pipeline = "io exception\nChannel Pipeline: [SslHandler#0, Tail$Context#0]: ";
+    String hint = "; if the server speaks TLS, give tls(...)";
+    assertEquals("Network closed for unknown reason" + hint, said("Network closed for unknown reason", false));
+    assertEquals("Network closed for unknown reason", said("Network closed for unknown reason", true));
+    assertEquals("io exception: Connection reset by peer" + hint, said("io exception: Connection reset by peer", false));
+    assertEquals(
+        "io exception: not an SSL/TLS record; the server seems to speak plain text: leave tls(...) away",
+        said(pipeline + "not an SSL/TLS record: 00000004", true));
+    assertEquals("io exception: no path", said(pipeline + "no path", true));
+    assertEquals("io exception: Connection refused", said("io exception: Connection refused", false));
+  }
+
+  private static String said(String text, boolean usesTls) {
+    return Channels.connectionProblem(text, usesTls);
   }
 
   private static HoldfastClient client(String address, TlsOptions tls) {
@@ -91,10 +118,26 @@ class TlsTest {
   }
 
   @Test
-  void refusesWhatIsNoCertificate() {
-    HoldfastException refused = assertThrows(
-        HoldfastException.class,
-        () -> HoldfastClient.builder("a:1").tls(TlsOptions.DEFAULTS.identity(new byte[] {1}, new byte[] {2})).build());
+  void refusesWhatIsNoCertificate(@TempDir Path folder) throws Exception {
+    byte[] garbage = {1};
+    byte[] none = {};
+    Identity own = Identity.of("own.example.com", folder);
+    refuses("tls: trust: not certificates in PEM", () -> TlsOptions.DEFAULTS.trust(garbage));
+    refuses("tls: trust: not certificates in PEM", () -> TlsOptions.DEFAULTS.trust(own.key()));
+    refuses("tls: trust: empty", () -> TlsOptions.DEFAULTS.trust(none));
+    refuses("tls: trust: null", () -> TlsOptions.DEFAULTS.trust(null));
+    refuses("tls: identity: ", () -> TlsOptions.DEFAULTS.identity(garbage, own.key()));
+    refuses("tls: identity: ", () -> TlsOptions.DEFAULTS.identity(own.certificate(), garbage));
+    refuses("tls: identity: certificate: null", () -> TlsOptions.DEFAULTS.identity(null, own.key()));
+    refuses("tls: identity: key: empty", () -> TlsOptions.DEFAULTS.identity(own.certificate(), none));
+    refuses("tls: serverName: empty", () -> TlsOptions.DEFAULTS.serverName(""));
+    refuses("tls: null", () -> null);
+  }
+
+  private static void refuses(String saying, Supplier<TlsOptions> tls) {
+    HoldfastException refused =
+        assertThrows(HoldfastException.class, () -> HoldfastClient.builder("a:1").tls(tls.get()), saying);
     assertEquals(Reason.INVALID, refused.reason());
+    assertTrue(refused.getMessage().startsWith(saying), refused.getMessage());
   }
 }
