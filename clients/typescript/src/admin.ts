@@ -13,6 +13,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { closeChannel, connectAdminTo } from "./channel.ts";
+import { callError } from "./connection-problem.ts";
 import { decodeError } from "./decode-error.ts";
 import {
   type AdminServiceClient,
@@ -85,11 +86,13 @@ export class Admin implements AsyncDisposable {
   readonly #clients: readonly AdminServiceClient[];
   readonly #metadata = new Metadata();
   readonly #callTimeoutMs: number;
+  readonly #usesTls: boolean;
   #current = 0;
 
   constructor(addresses: string | readonly string[], { token, ...options }: AdminOptions) {
     const settings = settingsFrom(addresses, options);
     this.#callTimeoutMs = settings.callTimeoutMs;
+    this.#usesTls = settings.tls !== undefined;
     try {
       if (token !== undefined) this.#metadata.set("authorization", `Bearer ${token}` satisfies MetadataValue);
       this.#clients = settings.addresses.map((address) => connectAdminTo(address, settings));
@@ -202,7 +205,7 @@ export class Admin implements AsyncDisposable {
     const call = (this.#client[method] as unknown as Method<Request, Response>).bind(this.#client);
     return new Promise((resolve, reject) => {
       call(request, this.#metadata, { deadline: Date.now() + timeoutMs }, (error, response) =>
-        error === null ? resolve(response) : reject(decodeError(error)),
+        error === null ? resolve(response) : reject(callError(error, this.#usesTls)),
       );
     });
   }

@@ -1,6 +1,7 @@
 import type { ClaimRequest } from "./frames.ts";
 import type { HeldLock } from "./held-lock.ts";
 import { HoldfastError, LockLostError } from "./holdfast-error.ts";
+import { checkOptions } from "./known-options.ts";
 import { LockClaim, type QueuePlace } from "./lock-claim.ts";
 import { type LockChanges, LockReads, type LockView, type TokenView, type WatchTarget } from "./lock-reads.ts";
 import { type ClaimOptions, claimRequest, type LockTarget } from "./lock-request.ts";
@@ -124,9 +125,9 @@ export interface Client extends AsyncDisposable {
 }
 
 /**
- * A client of the servers at these addresses: "host:port", or any target that gRPC knows. Several are taken in
- * turn, from a random one on, whenever one fails; those that a server tells of are taken before them. It connects when
- * it is first used.
+ * A client of the servers at these addresses: "host:port" ("[::1]:7400" for IPv6), or a target with one of gRPC's own
+ * schemes, which are dns, unix, unix-abstract, ipv4 and ipv6. Several are taken in turn, from a random one on, whenever
+ * one fails; those that a server tells of are taken before them. It connects when it is first used.
  *
  * Throws `HoldfastError` with reason `invalid` when an address or option cannot be used.
  */
@@ -155,6 +156,7 @@ class SessionClient implements Client {
   }
 
   async acquire(target: LockTarget | readonly LockTarget[], options: AcquireOptions = {}): Promise<HeldLock> {
+    checkOptions("acquire", options, acquireOptions);
     const request = claimRequest(target, options.waitMs, options);
     if (options.waitMs === undefined) this.#threads.refuseToWaitForItself(request.locks);
     return this.#claim(request, options);
@@ -181,6 +183,7 @@ class SessionClient implements Client {
     target: LockTarget | readonly LockTarget[],
     options: TryOptions = {},
   ): Promise<HeldLock | undefined> {
+    checkOptions("tryAcquire", options, tryOptions);
     try {
       return await this.acquire(target, { ...options, waitMs: 0 });
     } catch (error) {
@@ -193,7 +196,7 @@ class SessionClient implements Client {
     target: LockTarget | readonly LockTarget[],
     ...rest: [WithLockBody<T>] | [WithLockOptions, WithLockBody<T>]
   ): Promise<T> {
-    const [options, fn]: [WithLockOptions, WithLockBody<T>] = rest.length === 1 ? [{}, rest[0]] : rest;
+    const [options, fn] = withLockArguments(rest);
     const request = claimRequest(target, options.waitMs, options);
     if (options.reentrant === false) {
       await using lock = await this.#claim(request, options);
@@ -248,6 +251,26 @@ function checkSignal(given: AbortSignal | null | undefined): AbortSignal | undef
 /** What cannot be a traceparent is left out: a tracer must not keep anybody from a lock. */
 function traceparentOf(text: string | undefined): string | undefined {
   return text !== undefined && /^[\x20-\x7e]{1,128}$/.test(text) ? text : undefined;
+}
+
+const tryOptions: Readonly<Record<keyof TryOptions, true>> = { signal: true, purpose: true, value: true };
+
+const acquireOptions: Readonly<Record<keyof AcquireOptions, true>> = { waitMs: true, onWaiting: true, ...tryOptions };
+
+const withLockOptions: Readonly<Record<keyof WithLockOptions, true>> = { ...acquireOptions, reentrant: true };
+
+/** The options and the function; throws `invalid` for what programs in JavaScript give in another order, or not at all. */
+function withLockArguments<T>(
+  given: [WithLockBody<T>] | [WithLockOptions, WithLockBody<T>],
+): [WithLockOptions, WithLockBody<T>] {
+  const [options = {}, fn, ...more] = given.length === 1 ? [{}, given[0]] : given;
+  if (typeof fn !== "function" || more.length > 0)
+    throw new HoldfastError(
+      "invalid",
+      "withLock: give the function last: withLock(name, fn) or withLock(name, options, fn)",
+    );
+  checkOptions("withLock", options, withLockOptions);
+  return [options, fn];
 }
 
 type WithLockBody<T> = (lock: HeldLock) => T | Promise<T>;

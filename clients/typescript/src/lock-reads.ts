@@ -1,6 +1,6 @@
 import { type ClientReadableStream, type ClientUnaryCall, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { closeChannel, connectTo } from "./channel.ts";
-import { decodeError } from "./decode-error.ts";
+import { callError } from "./connection-problem.ts";
 import type { ClaimView, Mode } from "./frames.ts";
 import {
   type CheckTokenResponse,
@@ -173,6 +173,7 @@ export class LockReads {
       }
     const first = Math.max(0, known.indexOf(this.#current));
     return new Round([...known.slice(first), ...known.slice(0, first)], {
+      usesTls: this.#settings.tls !== undefined,
       clientOf: (address) => this.#clientOf(address),
       turnTo: (address) => {
         this.#current = address;
@@ -194,6 +195,7 @@ export class LockReads {
 const LEAST_ATTEMPTS = 3;
 
 interface RoundHost {
+  readonly usesTls: boolean;
   clientOf(address: string): LockServiceClient;
   /** The address is the next to be asked, in this round and by those that begin now. */
   turnTo(address: string): void;
@@ -225,7 +227,7 @@ class Round {
 
   /** Turns to the next address, unless enough were asked, another would answer the same, or it may not: then throws. */
   moveOn(error: unknown, may: boolean): void {
-    const failure = error instanceof HoldfastError ? error : decodeError(error as ServiceError);
+    const failure = error instanceof HoldfastError ? error : callError(error as ServiceError, this.#host.usesTls);
     if (!askElsewhere.has(failure.reason)) throw failure;
     this.#at++;
     this.#host.turnTo(this.#address);

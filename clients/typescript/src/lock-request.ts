@@ -20,9 +20,14 @@ export function shared(name: string): LockSpec {
 
 /**
  * `permits` (default 1) of the `limit` permits of a semaphore. Everybody who takes it must say the same `limit`;
- * another one is refused, `conflicting-mode`.
+ * another one is refused, `conflicting-mode`. Throws `HoldfastError` with reason `invalid` without a `limit`.
  */
-export function semaphore(name: string, { limit, permits = 1 }: { limit: number; permits?: number }): LockSpec {
+export function semaphore(name: string, options: { limit: number; permits?: number }): LockSpec {
+  if (typeof options?.limit !== "number")
+    throw invalid(
+      `semaphore ${JSON.stringify(name)}: say how many permits it has, as in semaphore("gpu", { limit: 4 })`,
+    );
+  const { limit, permits = 1 } = options;
   return { name, mode: "semaphore", permits, limit };
 }
 

@@ -1,11 +1,17 @@
 import { hostname } from "node:os";
 import { basename } from "node:path";
+import { addressProblem } from "./address.ts";
 import type { ClientInfo, Liveness, OnDisconnect } from "./frames.ts";
 import { HoldfastError } from "./holdfast-error.ts";
+import { checkOptions } from "./known-options.ts";
 import { utf8Length } from "./lock-name.ts";
 
 /** This library's version, as its package.json has it. */
 export const VERSION = "0.1.0";
+
+// What the package needs, by what is new in it: on an older Node the first call would fail, and say nothing of this.
+if (!("withResolvers" in Promise))
+  throw new Error(`@holdfast/client needs Node 22.15 or newer, and this is ${process.version}`);
 
 /** How to trust the servers, and to be trusted by them. Texts are PEM. */
 export interface TlsOptions {
@@ -82,16 +88,15 @@ export interface Settings {
 
 /** Fills in the defaults. Throws `HoldfastError` with reason `invalid`, naming the option that is wrong. */
 export function settingsFrom(addresses: string | readonly string[], options: ConnectOptions): Settings {
-  const list = typeof addresses === "string" ? [addresses] : [...addresses];
-  if (list.length === 0 || list.includes("")) throw invalid("addresses", "give at least one, such as 127.0.0.1:7400");
-  const { tls = false, clientName, labels = {} } = options;
+  checkOptions("connect", options, connectOptions);
+  const { tls, clientName, labels = {} } = options;
   if (clientName !== undefined && utf8Length(clientName) > 128) throw invalid("clientName", "at most 128 bytes");
   return {
-    addresses: list,
+    addresses: checkAddresses(addresses),
     ttlMs: milliseconds("ttlMs", options.ttlMs ?? 15_000, 2000),
     onDisconnect: oneOf("onDisconnect", options.onDisconnect ?? "keep", ["keep", "release"]),
     liveness: oneOf("liveness", options.liveness ?? "heartbeat", ["heartbeat", "transport"]),
-    tls: tls === true ? {} : tls === false ? undefined : tls,
+    tls: tls === undefined ? undefined : checkTls(tls),
     client: describeClient(clientName),
     labels: checkLabels(labels),
     connectTimeoutMs: milliseconds("connectTimeoutMs", options.connectTimeoutMs ?? 10_000, 100),
@@ -99,6 +104,47 @@ export function settingsFrom(addresses: string | readonly string[], options: Con
     closeTimeoutMs: milliseconds("closeTimeoutMs", options.closeTimeoutMs ?? 2000, 0),
     traceparent: options.traceparent,
   };
+}
+
+const connectOptions: Readonly<Record<keyof ConnectOptions, true>> = {
+  ttlMs: true,
+  onDisconnect: true,
+  liveness: true,
+  tls: true,
+  clientName: true,
+  labels: true,
+  connectTimeoutMs: true,
+  callTimeoutMs: true,
+  closeTimeoutMs: true,
+  traceparent: true,
+};
+
+const tlsOptions: Readonly<Record<keyof TlsOptions, true>> = { ca: true, cert: true, key: true, serverName: true };
+
+function checkAddresses(addresses: string | readonly string[]): readonly string[] {
+  const list = Array.isArray(addresses) ? addresses : addresses === undefined ? [] : [addresses];
+  if (list.length === 0) throw invalid("addresses", "give at least one, such as 127.0.0.1:7400");
+  for (const address of list) {
+    const problem = addressProblem(address);
+    if (problem !== undefined) throw invalid("addresses", problem);
+  }
+  return [...list];
+}
+
+/** `undefined`: plain text. */
+function checkTls(tls: boolean | TlsOptions): TlsOptions | undefined {
+  if (typeof tls === "boolean") return tls ? {} : undefined;
+  if (typeof tls !== "object" || tls === null)
+    throw invalid("tls", `${JSON.stringify(tls)} is neither true, nor false, nor { ca, cert, key, serverName }`);
+  checkOptions("tls", tls, tlsOptions);
+  for (const name of ["ca", "cert", "key"] as const) {
+    const pem = tls[name];
+    if (pem === undefined) continue;
+    const isText = typeof pem === "string" || pem instanceof Uint8Array;
+    if (!isText || !Buffer.from(pem).includes("-----BEGIN"))
+      throw invalid(`tls.${name}`, 'no PEM, which has "-----BEGIN": give what is in the file, not its path');
+  }
+  return tls;
 }
 
 function describeClient(name: string | undefined): ClientInfo {

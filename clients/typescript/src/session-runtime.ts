@@ -1,4 +1,5 @@
 import { connectTo } from "./channel.ts";
+import { connectionProblem } from "./connection-problem.ts";
 import type { ClaimRequest, Denied, GrantedLock, Waiting } from "./frames.ts";
 import { HoldfastError } from "./holdfast-error.ts";
 import type { Settings } from "./options.ts";
@@ -160,9 +161,11 @@ export class SessionRuntime {
     const stream = new SessionStream(connectTo(address, this.#settings), {
       connected: () => this.#run(machine.connected(streamNo, now())),
       received: (events) => this.#run(machine.received(streamNo, events, now())),
-      ended: (why) => {
+      ended: ({ reason, message }) => {
         this.#streams.delete(streamNo);
-        this.#run(machine.broken(streamNo, { ...why, message: `${address}: ${why.message}` }, now()));
+        const usesTls = this.#settings.tls !== undefined;
+        const problem = reason === "unreachable" ? connectionProblem(message, usesTls) : message;
+        this.#run(machine.broken(streamNo, { reason, message: `${address}: ${problem}` }, now()));
       },
     });
     this.#streams.set(streamNo, stream);

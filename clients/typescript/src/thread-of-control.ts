@@ -85,7 +85,7 @@ export class ThreadsOfControl {
       if (clash !== undefined && each.lock.held)
         throw new HoldfastError(
           "deadlock",
-          `"${clash.name}" is held by a withLock around this call, which would wait for itself: nest withLock, or release first`,
+          `"${clash.name}" is held by a withLock around this call, which would wait for itself: ${advice(each, clash, locks.length > 1)}`,
           { lock: clash.name },
         );
     }
@@ -111,6 +111,13 @@ export class ThreadsOfControl {
       await frame.leave();
     }
   }
+}
+
+/** What to do about a lock that is held by `frame` and wanted inside it. */
+function advice(frame: Frame, clash: LockSpec, isOneOfSeveral: boolean): string {
+  if (!frame.locks.some((has) => isNoWeaker(has, clash))) return "take it as strongly outside, or release it first";
+  if (isOneOfSeveral) return "take all of these locks outside, or release it first";
+  return "use withLock here too, which re-enters it, or release it first";
 }
 
 /** Whether holding `has` allows all that `wanted` would. */

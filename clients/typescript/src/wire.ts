@@ -1,3 +1,4 @@
+import { isHostPort } from "./address.ts";
 import type {
   ClaimView,
   Command,
@@ -90,7 +91,7 @@ export function fromWire({ event }: WireSessionEvent): SessionEvent | undefined 
         validForMs: msFromDuration(event.value.validFor) ?? 0,
         heartbeatIntervalMs: msFromDuration(event.value.heartbeatInterval),
         claims: event.value.claims.map(sessionClaimFromWire),
-        servers: event.value.servers.filter(isAddress),
+        servers: event.value.servers.filter(isHostPort),
       };
     case "heartbeatAck":
       return { kind: "heartbeat-ack", seq: event.value.seq, validForMs: msFromDuration(event.value.validFor) ?? 0 };
@@ -114,13 +115,14 @@ export function fromWire({ event }: WireSessionEvent): SessionEvent | undefined 
     case "lost":
       return { kind: "lost", ...event.value, reason: reasonFromWire(event.value.reason) };
     case "draining":
+      // Addresses alone: a server must not send its clients to another target that gRPC knows, such as a file.
       return {
         kind: "draining",
         leaveWithinMs: msFromDuration(event.value.leaveWithin) ?? 0,
-        servers: event.value.servers.filter(isAddress),
+        servers: event.value.servers.filter(isHostPort),
       };
     case "servers":
-      return { kind: "servers", servers: event.value.servers.filter(isAddress) };
+      return { kind: "servers", servers: event.value.servers.filter(isHostPort) };
     case "closed":
       return { kind: "closed", reason: reasonFromWire(event.value.reason), message: event.value.message };
     case undefined:
@@ -162,9 +164,6 @@ export function modeFromWire(mode: WireMode): Mode | undefined {
       return undefined;
   }
 }
-
-/** Whether a text that came from a server is an address, and no other target that gRPC may know, such as a file. */
-const isAddress = (text: string): boolean => /^(\[[0-9a-fA-F:.]+\]|[^:/\s[\]]+):\d{1,5}$/.test(text);
 
 /** The reason in this client's words; `unknown` if it has none. */
 export function reasonFromWire(reason: WireReason): Reason {

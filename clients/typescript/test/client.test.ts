@@ -8,6 +8,7 @@ import {
   type HeldLock,
   type HoldfastError,
   LockLostError,
+  type LockTarget,
   semaphore,
   shared,
 } from "../src/index.ts";
@@ -199,9 +200,40 @@ describe("acquire", () => {
       () => client.acquire("a", { waitMs: null as never }),
       () => client.acquire("a", { signal: {} as never }),
       () => client.withLock("a", { signal: 7 as never }, () => undefined),
+      () => client.acquire("a", null as never),
+      () => client.withLock("a", null as never, () => undefined),
     ])
       expect(await rejection(wrong())).toMatchObject({ reason: "invalid" });
     void client.acquire("b").catch(() => {});
+    expect(await session.nextSketch()).toEqual(["acquire 1"]);
+  });
+
+  it("says how it is written when a program in JavaScript writes it otherwise", async () => {
+    const { client, session } = await connected();
+    const body = () => undefined;
+    const order = /^withLock: give the function last: withLock\(name, fn\) or withLock\(name, options, fn\)$/;
+    for (const [wrong, message] of [
+      [
+        () => client.acquire("a", { timeout: 5 } as never),
+        /"timeout"; there are waitMs, onWaiting, signal, purpose, val/,
+      ],
+      [() => client.acquire("a", { reentrant: false } as never), /^acquire: there is no option "reentrant"/],
+      [() => client.tryAcquire("a", { waitMs: 5 } as never), /^tryAcquire: there is no option "waitMs"/],
+      [() => client.withLock("a", { wait: 5 } as never, body), /^withLock: there is no option "wait"; .*reentrant$/],
+      [() => client.acquire("a", 5000 as never), /^acquire: the options are an object, not a number$/],
+      [() => (client as never as { withLock: (name: string) => Promise<void> }).withLock("a"), order],
+      [() => client.withLock("a", { waitMs: 1000 }, undefined as never), order],
+      [() => client.withLock("a", body as never, { waitMs: 1000 } as never), order],
+      [() => client.withLock("a", ...([{}, body, {}] as unknown as [typeof body])), order],
+    ] as const)
+      expect(await rejection(wrong())).toMatchObject({ reason: "invalid", message: expect.stringMatching(message) });
+    expect(() => semaphore("s", undefined as never)).toThrow(
+      expect.objectContaining({
+        reason: "invalid",
+        message: expect.stringContaining('semaphore("gpu", { limit: 4 })'),
+      }),
+    );
+    void client.withLock("b", undefined as never, body).catch(() => {});
     expect(await session.nextSketch()).toEqual(["acquire 1"]);
   });
 
@@ -429,6 +461,23 @@ describe("withLock", () => {
     }
   });
 
+  it("says what to do where it would wait for itself: an upgrade, one of several, an acquire", async () => {
+    const { client, session } = await connected();
+    session.grantAll();
+    const inside = (outside: LockTarget, call: () => Promise<unknown>) =>
+      client.withLock(outside, async () => (await rejection(call())).message.replace(/^.* for itself: /, ""));
+    const nothing = () => undefined;
+    expect(await inside(shared("a"), () => client.withLock("a", { waitMs: 1000 }, nothing))).toBe(
+      "take it as strongly outside, or release it first",
+    );
+    expect(await inside("a", () => client.withLock(["a", "b"], nothing))).toBe(
+      "take all of these locks outside, or release it first",
+    );
+    expect(await inside("a", () => client.acquire("a"))).toBe(
+      "use withLock here too, which re-enters it, or release it first",
+    );
+  });
+
   it("rejects when the function came to its end past the deadline", async () => {
     const { client, session } = await connected({ validForMs: 1000 });
     const failed = rejection(client.withLock("a", () => block(1000)));
@@ -564,6 +613,66 @@ describe("a client", () => {
     expect(await rejection(suspicious.ready())).toMatchObject({ reason: "unreachable" });
   });
 
+  it("says so when a server speaks TLS and it does not, or the other way round", async () => {
+    const credentials = ServerCredentials.createSsl(null, [
+      { cert_chain: Buffer.from(certificate), private_key: Buffer.from(key) },
+    ]);
+    const [secret, plain] = [open.use(await FakeServer.start({}, credentials)), await serve()];
+    for (const [server, tls, hint] of [
+      [secret, false, /^[^\n]*; if the server speaks TLS, give `tls`$/],
+      [plain, { ca: certificate }, /^[^\n]*; the server seems to speak plain text: leave `tls` away$/],
+    ] as const) {
+      const it = client(server, { tls, connectTimeoutMs: 1000 });
+      for (const error of await Promise.all([it.ready(), it.acquire("a"), it.getLock("a")].map(rejection)))
+        expect(error).toMatchObject({ reason: "unreachable", message: expect.stringMatching(hint) });
+    }
+  });
+
+  it("takes host and port, and what gRPC resolves in ways of its own, for an address", () => {
+    const good = ["a:1", "10.0.0.1:65535", "[::1]:7400", "dns:///a:1", "ipv4:10.0.0.1:1,10.0.0.2:1", "ipv6:[::1]:1"];
+    for (const address of [...good, "unix:/run/holdfast", "unix:///run/holdfast"]) open.use(connect(address));
+    const bad = [
+      "http://127.0.0.1:17400",
+      "https://a:1",
+      ":7400",
+      "localhost",
+      "a:0",
+      "a:99999",
+      "a:1/b",
+      "a b:1",
+      "::1:7400",
+    ];
+    for (const address of [...bad, "[a]:1", "[::1]", "a:", "a:-1", "a:1e3", "xds:///a", "dns:", "", 7400 as never])
+      for (const addresses of [address, ["a:1", address]])
+        expect(() => connect(addresses), String(address)).toThrow(
+          expect.objectContaining({
+            reason: "invalid",
+            message: `addresses: ${JSON.stringify(address)} is not "host:port", such as 127.0.0.1:7400`,
+          }),
+        );
+    for (const addresses of [[], undefined as never])
+      expect(() => connect(addresses)).toThrow("addresses: give at least one, such as 127.0.0.1:7400");
+  });
+
+  it("says what TLS is to be given, and which options there are", () => {
+    for (const [options, message] of [
+      [
+        { tls: { ca: "/path/ca.pem" } },
+        'tls.ca: no PEM, which has "-----BEGIN": give what is in the file, not its path',
+      ],
+      [{ tls: { ca: certificate, cert: certificate, key: Buffer.from("der") } }, "tls.key: no PEM"],
+      [{ tls: "yes" }, 'tls: "yes" is neither true, nor false, nor {'],
+      [{ tls: null }, "tls: null is neither true, nor false"],
+      [{ tls: { ca: 7 } }, "tls.ca: no PEM"],
+      [{ tls: { caFile: "x" } }, 'tls: there is no option "caFile"; there are ca, cert, key, serverName'],
+      [{ bogus: 1 }, 'connect: there is no option "bogus"; there are ttlMs, onDisconnect, '],
+      [null, "connect: the options are an object, not null"],
+    ] as const)
+      expect(() => connect("a:1", options as never)).toThrow(
+        expect.objectContaining({ reason: "invalid", message: expect.stringContaining(message) }),
+      );
+  });
+
   it("cannot be made with options that cannot be right", () => {
     for (const [addresses, options] of [
       [[], {}],
@@ -573,7 +682,7 @@ describe("a client", () => {
       ["127.0.0.1:7400", { clientName: "x".repeat(129) }],
       ["127.0.0.1:7400", { labels: { "": "x" } }],
       ["127.0.0.1:7400", { labels: { a: "x".repeat(256) } }],
-      ["127.0.0.1:7400", { tls: { cert: "no certificate" } }],
+      ["127.0.0.1:7400", { tls: { cert: "-----BEGIN no certificate" } }],
       ["127.0.0.1:7400", { onDisconnect: "keeps" as "keep" }],
       ["127.0.0.1:7400", { liveness: "" as "transport" }],
     ] as const)

@@ -101,6 +101,13 @@ describe("the packed package", () => {
     expect(await once(child, "exit")).toEqual([0, null]);
   });
 
+  it("says which Node it needs when it is imported by one that is too old", async () => {
+    const source = `delete Promise.withResolvers; await import("@holdfast/client").catch((e) => console.log(e.message));`;
+    const child = await start("old.mjs", source, "127.0.0.1:1");
+    await once(child, "exit");
+    expect(child.output()).toBe(`@holdfast/client needs Node 22.15 or newer, and this is ${process.version}\n`);
+  });
+
   it("has types that a strict user can rely on, in modules and in CommonJS", async () => {
     const imports = {
       "types.mts": `import { connect, HoldfastError, LockLostError, decodeError, semaphore, shared, type HeldLock } from "@holdfast/client";`,
