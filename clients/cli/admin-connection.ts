@@ -72,14 +72,16 @@ export async function reachServers(options: ConnectionOptions): Promise<ReachedS
   let failure: unknown;
   const reach = async (address: string): Promise<void> => {
     asked.add(address);
-    const admin = adminOf(options, [address]);
+    let admin: Admin | undefined;
     try {
+      // A server may tell of an address that is none.
+      admin = adminOf(options, [address]);
       const status = await admin.getStatus();
       const { serverId } = status;
       if (found.has(serverId)) await admin[Symbol.asyncDispose]();
       else found.set(serverId, { serverId, address, status, admin });
     } catch (error) {
-      await admin[Symbol.asyncDispose]();
+      await admin?.[Symbol.asyncDispose]();
       if (!(error instanceof HoldfastError)) throw error;
       failure ??= error;
       silent.push({ address, why: error.message });

@@ -99,6 +99,11 @@ const ageOf = ({ openedAt }: Session, wallMs: number) =>
   openedAt === undefined ? "" : span(wallMs - openedAt.getTime());
 const leftOf = ({ validFor }: Session) => (validFor === undefined ? "" : span(msOf(validFor) ?? 0));
 
+/** What a server that drains has been told. */
+export function drainingText(sessionCount: number, leaveWithinMs: number): string {
+  return `draining: ${counted(sessionCount, "session")} ${sessionCount === 1 ? "has" : "have"} ${span(leaveWithinMs)} to leave`;
+}
+
 /** The state of the service, as one server sees it. */
 export function statusText(status: GetStatusResponse, wallMs: number): string {
   const { servers, store, table: lockTable } = status;

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { connectAdmin } from "../typescript/src/admin.ts";
 import { type Client, connect, HoldfastError, type Reason } from "../typescript/src/index.ts";
 import { exitCode } from "./exit-code.ts";
 import { printable } from "./text.ts";
@@ -18,7 +19,7 @@ export function addConnectionOptions(command: Command): Command {
     .addOption(
       new Option("--server <list>", "host:port of a server, several with commas: they are tried in turn")
         .env("HOLDFAST_SERVER")
-        .argParser((text: string) => text.split(",").map((address) => address.trim()))
+        .argParser(parseServers)
         .default(["127.0.0.1:7400"], "127.0.0.1:7400"),
     )
     .addOption(new Option("--tls", "use TLS, and trust the authorities that the system trusts").env("HOLDFAST_TLS"))
@@ -35,12 +36,27 @@ export function connectWith(options: ConnectionOptions, { ttlMs }: { readonly tt
   return connect(options.server, { tls, clientName: "holdfast", ...(ttlMs === undefined ? {} : { ttlMs }) });
 }
 
-function readPem(path: string): Buffer {
+function parseServers(text: string): readonly string[] {
+  const servers = text.split(",").map((address) => address.trim());
   try {
-    return readFileSync(path);
+    // The library knows what an address is. Nothing is sent, so that nothing is to be waited for.
+    void connectAdmin(servers)[Symbol.asyncDispose]();
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    throw new InvalidArgumentError(`${error.message.replace(/^addresses: /, "")}.`);
+  }
+  return servers;
+}
+
+function readPem(path: string): Buffer {
+  let pem: Buffer;
+  try {
+    pem = readFileSync(path);
   } catch (error) {
     throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}.`);
   }
+  if (!pem.includes("-----BEGIN")) throw new InvalidArgumentError('It is no PEM, which has "-----BEGIN".');
+  return pem;
 }
 
 /** What to say of a failure, and to exit with. Throws what is none of Holdfast's. */
@@ -51,9 +67,15 @@ export function explain(
   if (!(error instanceof HoldfastError)) throw error;
   const code = codeOf(error.reason);
   const where = error.reason === "unreachable" ? `no server answers at ${server.join(", ")}: ` : "";
-  // grpc-js ends what it says of a connection with a heading and, mostly, nothing under it.
-  const what = error.message.replace(/\s*Resolution note:\s*$/, "");
+  const what = inWordsOfOptions(error.message, server);
   return { message: `${where}${printable(what)}${heldBy(error)}`, code };
+}
+
+/** A library's message in the words of the command line: its options, and an address once. */
+function inWordsOfOptions(message: string, server: readonly string[]): string {
+  const only = `${server[0]}: `;
+  const rest = server.length === 1 && message.startsWith(only) ? message.slice(only.length) : message;
+  return rest.replaceAll("`tls`", "--tls");
 }
 
 function heldBy({ holders, holderCount }: HoldfastError): string {

@@ -31,7 +31,7 @@ export function addDoctorCommand(program: Command): void {
     ],
     exits: ["ok", "failed", "usage", "unavailable"],
     examples: [
-      ["holdfast doctor", ""],
+      ["holdfast doctor", "The server on this machine."],
       ["holdfast doctor --server a:7400,b:7400 --tls-ca ca.pem", "Two servers, one after the other."],
     ],
     seeAlso: ["status", "events"],

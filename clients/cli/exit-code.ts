@@ -32,7 +32,7 @@ export const exitCodeTexts: Readonly<Record<ExitCode, string>> = {
   notFound: "the command was not found",
   lost: "the lock was lost while the command ran, and the command was stopped",
   notAcquired: "the lock was not acquired: taken (--try), not free in time (--wait), or refused; nothing was run",
-  unavailable: "no server could be reached within 10 s, or it has no store",
+  unavailable: "no server could be reached (lock and elect try for up to 10 s), or it has no store",
   noLeader: "nobody leads",
 };
 

@@ -8,14 +8,14 @@ import {
   print,
   reachServers,
 } from "./admin-connection.ts";
-import { sessionText } from "./admin-texts.ts";
+import { drainingText, sessionText } from "./admin-texts.ts";
 import { complain } from "./complain.ts";
 import { confirm } from "./confirm.ts";
 import { addConnectionOptions, connectWith } from "./connection.ts";
 import { parseDuration } from "./duration.ts";
 import { exitCode } from "./exit-code.ts";
 import { setManual } from "./manual.ts";
-import { printable, span } from "./text.ts";
+import { counted, printable, span } from "./text.ts";
 import { clientName, lockTable } from "./views.ts";
 
 interface ReleaseOptions extends ChangeOptions {
@@ -104,7 +104,7 @@ function addCloseSessionCommand(program: Command): void {
         const session = await admin.getSession(id);
         if (!(await isMeant(options, sessionText(session, Date.now()), "Close it by force?"))) return;
         const { releasedClaims } = await admin.closeSession(id, options.reason);
-        print(`closed session ${printable(id)} with ${releasedClaims} claims; its client is told why`);
+        print(`closed session ${printable(id)} with ${counted(releasedClaims, "claim")}; its client is told why`);
       }),
     );
   setManual(command, {
@@ -160,7 +160,7 @@ async function drain(which: string, options: ChangeOptions & { readonly within: 
   if (!(await isMeant(options, about, "Drain it?"))) return;
   await using admin = adminForChanges(options, [meant.address]);
   const { sessionCount } = await admin.drainServer(meant.serverId, options.within);
-  print(`draining: ${sessionCount} sessions have ${span(options.within)} to leave`);
+  print(drainingText(sessionCount, options.within));
 }
 
 /** Whether to go on, as --yes says, or somebody who is shown what it is about. */

@@ -30,7 +30,7 @@ export function addHoldOptions(command: Command): Command {
     .addOption(new Option("--try", "do not wait: run the command at once or not at all").conflicts("wait"))
     .addOption(
       new Option("--ttl <duration>", "how long the lock outlives this process if it is killed or cut off, at least 2s")
-        .argParser(parseDuration)
+        .argParser(parseTtl)
         .default(15_000, "15s"),
     )
     .option("--purpose <text>", "why, for those who wait or look: at most 256 bytes");
@@ -44,6 +44,12 @@ export const holdManual: readonly string[] = [
   "The command is in a session of its own, so that all that it starts can be stopped. It has no controlling terminal: what asks for a password at /dev/tty cannot.",
   "Durations are a number and its unit: 500ms, 15s, 10m, 1h.",
 ];
+
+function parseTtl(text: string): number {
+  const ms = parseDuration(text);
+  if (ms < 2_000 || ms >= 2 ** 31) throw new InvalidArgumentError("Give a duration from 2s to 596h, such as 15s.");
+  return ms;
+}
 
 /** A whole number from 1 up; commander is told if it is none. */
 export function parseCount(text: string): number {

@@ -49,7 +49,7 @@ export function addTopCommand(program: Command): void {
     ],
     exits: ["ok", "failed", "usage", "unavailable"],
     examples: [
-      ["holdfast top", ""],
+      ["holdfast top", "The locks with the most waiters first."],
       ["holdfast top orders/ --sort age", "Those held for longest first."],
     ],
     seeAlso: ["ls", "events", "graph"],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  drainingText,
   eventLine,
   graphText,
   measured,
@@ -226,6 +227,11 @@ describe("what several servers counted", () => {
 });
 
 describe("numbers", () => {
+  it("are of one or of several", () => {
+    expect(drainingText(1, 30_000)).toBe("draining: 1 session has 30 s to leave");
+    expect(drainingText(2, 30_000)).toBe("draining: 2 sessions have 30 s to leave");
+  });
+
   it("are written as people read them", () => {
     expect([0.0042, 0.5, 12.34, 250.4, 1_500].map(measured)).toEqual([
       "0.00 ms",

@@ -206,7 +206,7 @@ describe("holdfast close-session", () => {
     const lock = await victim.acquire("closed/a");
     const id = victim.sessionId!;
     const { code, stdout } = await run("close-session", id, "--reason", "left over", "--yes");
-    expect([code, stdout]).toEqual([0, `closed session ${id} with 1 claims; its client is told why\n`]);
+    expect([code, stdout]).toEqual([0, `closed session ${id} with 1 claim; its client is told why\n`]);
     await eventually(() => lock.loss?.reason, "closed-by-force");
     expect((await run("close-session", id, "--reason", "x", "--yes")).code).toBe(1);
   });
@@ -273,7 +273,7 @@ describe("holdfast doctor", () => {
     expect(asTls.stdout).toMatch(/is reached, but TLS fails: .*\n +-> the server may speak plain text/);
     const etcdInstead = await run("doctor", "--server", etcd.endpoint);
     expect(etcdInstead.code).not.toBe(0);
-    expect((await run("doctor", "--server", "no port")).stdout).toContain("write host:port");
+    expect((await run("doctor", "--server", "no port")).stderr).toContain('"no port" is not "host:port"');
   });
 
   it("exits with 1 when something is bad", async () => {

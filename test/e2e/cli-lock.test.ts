@@ -200,7 +200,20 @@ describe("holdfast lock", () => {
       /^2 holdfast: option '--shared' cannot be used with option '--semaphore/,
     );
     expect(await outcome(["x", "x", "--", "true"])).toMatch(/^2 holdfast: .*once/);
-    expect(await outcome(["--ttl", "1s", "x", "--", "true"])).toMatch(/^2 holdfast: .*ttl/);
+    expect(await outcome(["--ttl", "1s", "x", "--", "true"])).toMatch(
+      /^2 holdfast: option '--ttl <duration>'.* from 2s /,
+    );
+    const problem = 'is invalid. "http://a:1" is not "host:port", such as 127.0.0.1:7400.';
+    expect(await outcome(["--server", "http://a:1", "x", "--", "true"])).toBe(
+      `2 holdfast: option '--server <list>' argument 'http://a:1' ${problem}`,
+    );
+    expect(await outcome(["x", "--", "true"], "http://a:1")).toBe(
+      `2 holdfast: option '--server <list>' value 'http://a:1' from env 'HOLDFAST_SERVER' ${problem}`,
+    );
+    expect(await outcome(["x", "--", "true"], "")).toMatch(/^2 holdfast: .* from env 'HOLDFAST_SERVER'/);
+    expect(await outcome(["--tls-ca", "package.json", "x", "--", "true"])).toMatch(
+      /^2 holdfast: option '--tls-ca .* PEM/,
+    );
   });
 });
 
