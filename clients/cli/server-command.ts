@@ -7,7 +7,7 @@ import { addServerOptions, readServerOptions } from "./server-options.ts";
 
 const manual: Manual = {
   description: [
-    "Each flag can be given as an environment variable instead, which it goes before. A flag or variable that is wrong ends the command with one line that names it.",
+    "Each flag can be set by an environment variable too; where both are given the flag counts. A flag or variable that is wrong ends the command with one line that names it.",
     "Without --etcd-endpoints it starts an etcd of its own on loopback, for trying things out and for a single machine: what is locked survives a restart of both, and nothing survives the loss of the folder --data. For more than one server give an etcd cluster of at least three members.",
     "SIGTERM, SIGINT and SIGHUP end it in order: it says that it is not ready, tells clients where else to go, and waits --drain-time for them; those that can resume lose nothing. With an etcd of its own it waits for nobody. A second one ends it immediately.",
     "It exits with 0 when a signal ended it, and with 1 when it could not start or stopped by itself: its last line on standard error says why.",
