@@ -7,7 +7,13 @@ export class AddressList {
   readonly #random: () => number;
   /** The next to try first. */
   #queue: readonly string[];
+  /** What a server told last. */
+  #told: ReadonlySet<string> = new Set();
+  /** Those of the queue that were tried. */
+  #tried: ReadonlySet<string> = new Set();
   #last: string | undefined;
+  /** Where the client is. */
+  #current: string | undefined;
 
   /** Takes the configured ones, at least one, in turn from a random one on. */
   constructor(configured: readonly string[], random: () => number) {
@@ -26,25 +32,35 @@ export class AddressList {
   next(): string {
     const [first, ...rest] = this.#queue as [string, ...string[]];
     this.#queue = [...rest, first];
+    this.#tried = new Set([...this.#tried, first]);
     this.#last = first;
     return first;
   }
 
+  /** The client is now where it tried last. */
+  arrived(): void {
+    this.#current = this.#last;
+  }
+
   /**
-   * A server has told of the others: they replace those that were told of before, but for the one that was tried
-   * last, which does not name itself. New ones are tried before all else, in random order, so that the clients of a
-   * server that fails do not all go to the same one.
+   * A server has told of the others. Those that it does not name any more are forgotten when they are not named the
+   * next time either, for one that restarts is away for a moment; but never the program's own, nor that where the
+   * client is, which does not name itself. What is new is tried before all that was tried, and at a random place among
+   * what was not, so that the clients of a server that fails do not all go to the same one.
    */
   learn(told: readonly string[]): void {
-    const kept = new Set([...this.#configured, ...told, this.#last]);
-    const fresh = [...new Set(told)].filter((address) => !this.#queue.includes(address));
-    this.#queue = [...shuffled(fresh, this.#random), ...this.#queue.filter((address) => kept.has(address))];
+    const others = new Set(told);
+    const named = new Set([...this.#configured, ...others]);
+    const kept = new Set([...named, ...this.#told, this.#last, this.#current]);
+    const known = this.#queue.filter((address) => kept.has(address));
+    const isUntried = (address: string) => others.has(address) && !this.#tried.has(address);
+    const first = known.filter(isUntried);
+    for (const address of others)
+      if (!known.includes(address)) first.splice(Math.floor(this.#random() * (first.length + 1)), 0, address);
+    const rest = known.filter((address) => !isUntried(address));
+    const isNamed = (address: string) => named.has(address);
+    this.#queue = [...first, ...rest.filter(isNamed), ...rest.filter((address) => !isNamed(address))];
+    this.#tried = new Set(rest.filter((address) => this.#tried.has(address)));
+    this.#told = others;
   }
-}
-
-function shuffled(items: readonly string[], random: () => number): string[] {
-  const rest = [...items];
-  const order: string[] = [];
-  while (rest.length > 0) order.push(...rest.splice(Math.floor(random() * rest.length), 1));
-  return order;
 }

@@ -7,7 +7,10 @@ import { HoldfastError } from "./holdfast-error.ts";
 export function checkOptions(what: string, given: unknown, known: Readonly<Record<string, true>>): void {
   if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new HoldfastError("invalid", `${what}: the options are an object, not ${describe(given)}`);
-  const strange = Object.keys(given).find((name) => !Object.hasOwn(known, name));
+  // One that is undefined is as good as none.
+  const strange = Object.entries(given).find(
+    ([name, value]) => value !== undefined && !Object.hasOwn(known, name),
+  )?.[0];
   if (strange === undefined) return;
   const names = Object.keys(known).join(", ");
   throw new HoldfastError("invalid", `${what}: there is no option ${JSON.stringify(strange)}; there are ${names}`);

@@ -1,5 +1,6 @@
 import type { ClaimRequest, LockSpec } from "./frames.ts";
 import { HoldfastError } from "./holdfast-error.ts";
+import { checkOptions } from "./known-options.ts";
 import { lockNameProblem, utf8Length } from "./lock-name.ts";
 
 /** What to take: a name alone means the exclusive lock. */
@@ -27,6 +28,7 @@ export function semaphore(name: string, options: { limit: number; permits?: numb
     throw invalid(
       `semaphore ${JSON.stringify(name)}: say how many permits it has, as in semaphore("gpu", { limit: 4 })`,
     );
+  checkOptions("semaphore", options, { limit: true, permits: true });
   const { limit, permits = 1 } = options;
   return { name, mode: "semaphore", permits, limit };
 }

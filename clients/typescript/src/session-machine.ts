@@ -392,6 +392,7 @@ export class SessionMachine {
 
   /** Sends the first frame of a stream. From here on nothing is taken from the one before. */
   #openOn(streamNo: number, at: Instant): void {
+    this.#dialer.addresses.arrived();
     this.#dialer.stop();
     this.#abandonLink();
     this.#link = { kind: "opening", streamNo, sentAt: at, giveUpMs: at.nowMs + this.#openMs(at) };
@@ -498,7 +499,7 @@ export class SessionMachine {
   #drain(leaveWithinMs: number, at: Instant): void {
     if (this.#link.kind !== "up") return;
     this.#link = { ...this.#link, draining: true };
-    if (this.#dialer.isIdle) this.#dialer.rest(at.nowMs, Math.min(1000, leaveWithinMs / 2));
+    if (this.#dialer.isIdle) this.#dialer.rest(at.nowMs, Math.min(1000, leaveWithinMs / 2, this.#leftMs(at) / 4));
   }
 
   #send(streamNo: number, commands: readonly Command[]): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { closed, granted, live, MachineRun, opened } from "./machine-run.ts";
+import { closed, draining, granted, live, MachineRun, opened } from "./machine-run.ts";
 
 const refused = { reason: "unreachable", message: "refused" } as const;
 
@@ -36,7 +36,7 @@ describe("connecting", () => {
       run.pass(1500);
       tried.push(...run.dials());
     }
-    expect(tried).toEqual(["c:1", "d:1", "b:1", "a:1", "c:1"]);
+    expect(tried).toEqual(["d:1", "c:1", "b:1", "a:1", "d:1"]);
   });
 
   it("forgets those that are not told of any more, and never those of the program", () => {
@@ -66,7 +66,42 @@ describe("connecting", () => {
       run.receive(1, { ...opened(), servers: ["b:1", "c:1", "d:1"] });
       return run.machine.addresses[0];
     });
-    expect(firsts).toEqual(["b:1", "c:1", "d:1"]);
+    expect(firsts).toEqual(["d:1", "c:1", "b:1"]);
+  });
+
+  it("does not try a server that came since before all others that it was told of", () => {
+    const places = [0, 0.4, 0.8].map((chance) => {
+      let random = 0;
+      const run = new MachineRun({ random: () => random });
+      run.acquire("a");
+      run.connected(run.dialed());
+      run.receive(1, { ...opened(), servers: ["b:1", "c:1", "d:1"] });
+      random = chance;
+      run.receive(1, { kind: "servers", servers: ["b:1", "c:1", "d:1", "e:1"] });
+      return run.machine.addresses.indexOf("e:1");
+    });
+    expect(places).toEqual([0, 1, 3]);
+  });
+
+  it("keeps the server that it is on while it tries another, and one that is away for a moment, tried last", () => {
+    const run = new MachineRun({ addresses: ["a:1"] });
+    run.acquire("a");
+    run.connected(run.dialed());
+    run.receive(1, { ...opened(), servers: ["b:1"] }, granted(1n));
+    run.breaks(1);
+    run.pass(0);
+    run.connected(run.dialed());
+    // It is on b:1 now.
+    run.receive(2, { ...opened(live(1n, true)), servers: ["a:1", "c:1"] });
+    run.receive(2, draining(0, "a:1", "c:1"));
+    run.pass(0);
+    expect(run.dials()).toEqual(["c:1"]);
+    run.receive(2, { kind: "servers", servers: ["a:1", "d:1"] });
+    expect(run.machine.addresses).toEqual(["d:1", "a:1", "b:1", "c:1"]);
+    run.receive(2, { kind: "servers", servers: ["a:1"] });
+    expect(run.machine.addresses).toEqual(["a:1", "d:1", "b:1", "c:1"]);
+    run.receive(2, { kind: "servers", servers: ["a:1"] });
+    expect(run.machine.addresses).toEqual(["a:1", "b:1", "c:1"]);
   });
 
   it("goes to a server that came since, and not to one that is no more", () => {
@@ -75,7 +110,7 @@ describe("connecting", () => {
     run.connected(run.dialed());
     run.receive(1, { ...opened(), servers: ["b:1"] }, granted(1n));
     run.receive(1, { kind: "servers", servers: ["c:1"] });
-    expect(run.machine.addresses).toEqual(["c:1", "a:1"]);
+    expect(run.machine.addresses).toEqual(["c:1", "a:1", "b:1"]);
     run.dials();
     run.breaks(1);
     run.pass(0);

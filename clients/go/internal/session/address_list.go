@@ -8,11 +8,15 @@ import (
 	"strings"
 )
 
+// schemes are gRPC's own.
+var schemes = []string{"dns", "unix", "unix-abstract", "ipv4", "ipv6", "passthrough", "vsock", "xds"}
+
 // IsHostPort tells whether an address is "host:port": a name or an IPv4 address, or an IPv6 address in brackets, and a
 // port from 1 to 65535.
 func IsHostPort(address string) bool {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
+	// "unix:7400" is a file for gRPC.
+	if err != nil || host == "" || len(port) > 5 || slices.Contains(schemes, host) {
 		return false
 	}
 	if strings.HasPrefix(address, "[") {
@@ -32,9 +36,12 @@ func IsHostPort(address string) bool {
 type addressList struct {
 	configured []string
 	random     func() float64
-	// queue has the next to try first.
-	queue []string
-	last  string
+	// queue has the next to try first; tried are those of it that were.
+	queue, tried []string
+	// told is what a server told last.
+	told []string
+	// last was tried last; current is where the client is.
+	last, current string
 }
 
 // newAddressList takes the program's own, at least one, in turn from a random one on.
@@ -47,7 +54,7 @@ func newAddressList(configured []string, random func() float64) *addressList {
 func withoutRepeats(addresses []string) []string {
 	var once []string
 	for _, address := range addresses {
-		if address != "" && !slices.Contains(once, address) {
+		if !slices.Contains(once, address) {
 			once = append(once, address)
 		}
 	}
@@ -58,28 +65,39 @@ func withoutRepeats(addresses []string) []string {
 func (l *addressList) next() string {
 	first := l.queue[0]
 	l.queue = append(slices.Clone(l.queue[1:]), first)
+	l.tried = append(l.tried, first)
 	l.last = first
 	return first
 }
 
-// learn takes what a server tells of the others, in place of those that were told of before, but for the one that was
-// tried last, which does not name itself. New ones are tried before all else, in random order, so that the clients of a
-// server that fails do not all go to the same one.
+// arrived says that the client is now where it tried last.
+func (l *addressList) arrived() { l.current = l.last }
+
+// learn takes what a server tells of the others; what is not "host:port" is left out. Those that it does not name any
+// more are forgotten when they are not named the next time either, for one that restarts is away for a moment; but never
+// the program's own, nor that where the client is, which does not name itself. What is new is tried before all that was
+// tried, and at a random place among what was not, so that the clients of a server that fails do not all go to the same
+// one.
 func (l *addressList) learn(told []string) {
-	var fresh, kept []string
-	for _, address := range withoutRepeats(told) {
-		if !slices.Contains(l.queue, address) {
-			fresh = append(fresh, address)
-		}
-	}
+	told = slices.DeleteFunc(withoutRepeats(told), func(address string) bool { return !IsHostPort(address) })
+	var first, named, others []string
 	for _, address := range l.queue {
-		if slices.Contains(l.configured, address) || slices.Contains(told, address) || address == l.last {
-			kept = append(kept, address)
+		isTold := slices.Contains(told, address)
+		switch {
+		case isTold && !slices.Contains(l.tried, address):
+			first = append(first, address)
+		case isTold || slices.Contains(l.configured, address):
+			named = append(named, address)
+		case slices.Contains(l.told, address) || address == l.last || address == l.current:
+			others = append(others, address)
 		}
 	}
-	for i := len(fresh) - 1; i > 0; i-- {
-		j := int(l.random() * float64(i+1))
-		fresh[i], fresh[j] = fresh[j], fresh[i]
+	for _, address := range told {
+		if !slices.Contains(l.queue, address) {
+			first = slices.Insert(first, int(l.random()*float64(len(first)+1)), address)
+		}
 	}
-	l.queue = append(fresh, kept...)
+	rest := append(named, others...)
+	l.tried = slices.DeleteFunc(withoutRepeats(l.tried), func(address string) bool { return !slices.Contains(rest, address) })
+	l.queue, l.told = append(first, rest...), told
 }

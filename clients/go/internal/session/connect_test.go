@@ -1,6 +1,8 @@
 package session
 
 import (
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -280,11 +282,11 @@ func TestAClosedClientRefusesEverything(t *testing.T) {
 // -- Other servers -----------------------------------------------------------------------------------------------
 
 func TestServersThatAServerTellsOfAreTriedFirstWhenItFails(t *testing.T) {
-	r := newRun(t)
+	r := newRun(t, addresses("A:1"))
 	r.acquire("a")
 	r.connected(r.dialed())
-	r.receive(1, openedWith("B", "A", "C"), granted(1))
-	expect(t, "addresses", r.machine.Addresses(), "C", "B", "A")
+	r.receive(1, openedWith("B:1", "A:1", "C:1"), granted(1))
+	expect(t, "addresses", r.machine.Addresses(), "C:1", "B:1", "A:1")
 	r.dials()
 	r.breaks(1)
 	var tried []string
@@ -293,34 +295,34 @@ func TestServersThatAServerTellsOfAreTriedFirstWhenItFails(t *testing.T) {
 		tried = append(tried, r.dials()...)
 		r.breaks(stream, refused)
 	}
-	expect(t, "dials", tried, "C", "B", "A", "C")
+	expect(t, "dials", tried, "C:1", "B:1", "A:1", "C:1")
 }
 
 func TestAServerThatCameSinceIsGoneToAndNotOneThatIsNoMore(t *testing.T) {
-	r := newRun(t, addresses("A"))
+	r := newRun(t, addresses("A:1"))
 	r.acquire("a")
 	r.connected(r.dialed())
-	r.receive(1, openedWith("B"), granted(1))
-	r.receive(1, &pb.SessionEvent{Event: &pb.SessionEvent_Servers{Servers: &pb.Servers{Servers: []string{"C"}}}})
-	expect(t, "addresses", r.machine.Addresses(), "C", "A")
+	r.receive(1, openedWith("B:1"), granted(1))
+	r.receive(1, &pb.SessionEvent{Event: &pb.SessionEvent_Servers{Servers: &pb.Servers{Servers: []string{"C:1"}}}})
+	expect(t, "addresses", r.machine.Addresses(), "C:1", "A:1", "B:1")
 	r.dials()
 	r.breaks(1)
 	r.pass(0)
-	expect(t, "dials", r.dials(), "C")
+	expect(t, "dials", r.dials(), "C:1")
 }
 
 func TestADrainingServerIsLeftForOneThatItNames(t *testing.T) {
-	r := holding(t, []string{"a"}, addresses("A", "B"), random(0.5))
-	r.receive(1, draining(10*time.Second, "C", "D"))
+	r := holding(t, []string{"a"}, addresses("A:1", "B:1"), random(0.5))
+	r.receive(1, draining(10*time.Second, "C:1", "D:1"))
 	r.pass(500 * time.Millisecond)
-	expect(t, "dials", r.dials(), "C")
+	expect(t, "dials", r.dials(), "C:1")
 	r.breaks(2, refused)
 	r.pass(time.Second)
-	expect(t, "dials", r.dials(), "D")
+	expect(t, "dials", r.dials(), "D:1")
 }
 
 func TestADrainingServerIsTriedLast(t *testing.T) {
-	r := newRun(t, addresses("A", "B", "C"))
+	r := newRun(t, addresses("A:1", "B:1", "C:1"))
 	r.acquire("a")
 	r.session()
 	r.receive(1, granted(1), draining(10*time.Second))
@@ -330,19 +332,48 @@ func TestADrainingServerIsTriedLast(t *testing.T) {
 		tried = append(tried, r.dials()...)
 		r.breaks(stream, refused)
 	}
-	expect(t, "dials", tried, "B", "C", "A")
+	expect(t, "dials", tried, "B:1", "C:1", "A:1")
 }
 
-func TestWhatAServerTellsReplacesWhatWasToldBeforeButForTheOneTriedLast(t *testing.T) {
-	list := newAddressList([]string{"A"}, func() float64 { return 0 })
-	list.learn([]string{"B", "C"})
-	if tried := list.next(); tried != "C" {
+func TestWhatAServerTellsReplacesWhatWasToldTheTimeBeforeTheLast(t *testing.T) {
+	list := newAddressList([]string{"A:1"}, func() float64 { return 0 })
+	list.learn([]string{"B:1", "C:1"})
+	if tried := list.next(); tried != "C:1" {
 		t.Errorf("tried %s", tried)
 	}
-	list.learn([]string{"D", "", "D"})
-	expect(t, "addresses", list.queue, "D", "A", "C")
+	list.learn([]string{"D:1", "", "D:1", "unix:///x", "unix:7400"})
+	expect(t, "addresses", list.queue, "D:1", "A:1", "B:1", "C:1")
 	list.next()
 	list.next()
 	list.learn(nil)
-	expect(t, "addresses", list.queue, "A")
+	expect(t, "addresses", list.queue, "A:1", "D:1")
+	list.learn(nil)
+	expect(t, "addresses", list.queue, "A:1")
+}
+
+func TestTheServerWhereTheClientIsIsKeptWhileItTriesAnother(t *testing.T) {
+	list := newAddressList([]string{"A:1"}, func() float64 { return 0 })
+	list.learn([]string{"B:1"})
+	list.next()
+	list.arrived()
+	list.learn([]string{"A:1", "C:1"})
+	if tried := list.next(); tried != "C:1" {
+		t.Errorf("tried %s", tried)
+	}
+	for range 3 {
+		list.learn([]string{"A:1"})
+	}
+	expect(t, "addresses", list.queue, "A:1", "B:1", "C:1")
+}
+
+func TestAServerThatCameSinceIsNotTriedBeforeAllOthers(t *testing.T) {
+	var places []string
+	for _, chance := range []float64{0, 0.4, 0.8} {
+		list := newAddressList([]string{"A:1"}, func() float64 { return chance })
+		list.next()
+		list.learn([]string{"B:1", "C:1", "D:1"})
+		list.learn([]string{"B:1", "C:1", "D:1", "E:1"})
+		places = append(places, strconv.Itoa(slices.Index(list.queue, "E:1")))
+	}
+	expect(t, "places", places, "0", "1", "3")
 }

@@ -167,6 +167,7 @@ func (m *Machine) rest(at Instant) {
 
 // openOn sends the first frame of a stream. From here on nothing is taken from the one before.
 func (m *Machine) openOn(stream int, at Instant) {
+	m.dialer.addresses.arrived()
 	m.dialer.stop()
 	m.abandonLink()
 	m.link = link{

@@ -126,6 +126,6 @@ func (m *Machine) drain(event *pb.Draining, at Instant) {
 	m.link.draining = true
 	m.dialer.addresses.learn(event.Servers)
 	if m.dialer.state == dialIdle {
-		m.dialer.rest(at.Now, min(time.Second, event.LeaveWithin.AsDuration()/2))
+		m.dialer.rest(at.Now, min(time.Second, event.LeaveWithin.AsDuration()/2, m.left(at)/4))
 	}
 }

@@ -222,7 +222,7 @@ func (w *walk) step() {
 		withAny(w, w.streamsThat(true), w.decide)
 	default:
 		withAny(w, w.streamsThat(true), func(stream int) {
-			w.streams[stream].toClient = append(w.streams[stream].toClient, draining(5*time.Second, "C"))
+			w.streams[stream].toClient = append(w.streams[stream].toClient, draining(5*time.Second, "C:1"))
 		})
 	}
 	w.settle()

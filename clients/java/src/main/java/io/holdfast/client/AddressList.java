@@ -14,6 +14,9 @@ import java.util.regex.Pattern;
  * that which was tried longest ago, so that a server that has just failed or goes away is tried last.
  */
 final class AddressList {
+  /** The schemes of gRPC's own: "unix:7400" is a file. */
+  private static final Pattern SCHEME = Pattern.compile("(dns|unix|unix-abstract|ipv4|ipv6|passthrough|vsock|xds):.*");
+
   private static final Pattern HOST_AND_PORT =
       Pattern.compile("(?:\\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%[\\w.-]+)?]|[^:/\\s\\[\\]]+):(\\d{1,5})");
 
@@ -21,8 +24,14 @@ final class AddressList {
   private final DoubleSupplier random;
   /** The next to try first. Never changed, but replaced. */
   private List<String> queue;
+  /** What a server told last. */
+  private Set<String> told = Set.of();
+  /** Those of the queue that were tried. */
+  private final Set<String> tried = new HashSet<>();
   /** The one that was tried last; {@code null}: none yet. */
   private String last;
+  /** Where the client is; {@code null}: nowhere yet. */
+  private String current;
 
   /**
    * Whether it is "host:port": a name or an IPv4 address, or what looks like an IPv6 address in brackets, and a port from 1
@@ -30,7 +39,7 @@ final class AddressList {
    */
   static boolean isHostAndPort(String address) {
     Matcher parts = HOST_AND_PORT.matcher(address);
-    if (!parts.matches()) return false;
+    if (!parts.matches() || SCHEME.matcher(address).matches()) return false;
     int port = Integer.parseInt(parts.group(1));
     return port >= 1 && port <= 65_535;
   }
@@ -56,25 +65,39 @@ final class AddressList {
     List<String> turned = new ArrayList<>(queue.subList(1, queue.size()));
     turned.add(last);
     queue = List.copyOf(turned);
+    tried.add(last);
     return last;
   }
 
+  /** The client is now where it tried last. */
+  void arrived() {
+    current = last;
+  }
+
   /**
-   * A server has told of the others: they replace those that were told of before, but for the one that was tried last,
-   * which does not name itself. New ones are tried before all else, in random order, so that the clients of a server
-   * that fails do not all go to the same one.
+   * A server has told of the others; what is not "host:port" is left out. Those that it does not name any more are
+   * forgotten when they are not named the next time either, for one that restarts is away for a moment; but never the
+   * program's own, nor that where the client is, which does not name itself. What is new is tried before all that was
+   * tried, and at a random place among what was not, so that the clients of a server that fails do not all go to the same
+   * one.
    */
-  void learn(List<String> told) {
-    Set<String> valid = new LinkedHashSet<>(told);
-    valid.removeIf(address -> !isHostAndPort(address));
-    Set<String> kept = new HashSet<>(given);
-    kept.addAll(valid);
-    kept.add(last);
-    List<String> fresh = new ArrayList<>(valid);
-    fresh.removeAll(queue);
-    List<String> changed = new ArrayList<>();
-    while (!fresh.isEmpty()) changed.add(fresh.remove((int) (random.getAsDouble() * fresh.size())));
-    queue.stream().filter(kept::contains).forEach(changed::add);
-    queue = List.copyOf(changed);
+  void learn(List<String> servers) {
+    Set<String> named = new LinkedHashSet<>(servers);
+    named.removeIf(address -> !isHostAndPort(address));
+    List<String> first = new ArrayList<>();
+    List<String> rest = new ArrayList<>();
+    List<String> unnamed = new ArrayList<>();
+    for (String address : queue) {
+      if (named.contains(address) && !tried.contains(address)) first.add(address);
+      else if (named.contains(address) || given.contains(address)) rest.add(address);
+      else if (told.contains(address) || address.equals(last) || address.equals(current)) unnamed.add(address);
+    }
+    for (String address : named)
+      if (!queue.contains(address)) first.add((int) (random.getAsDouble() * (first.size() + 1)), address);
+    rest.addAll(unnamed);
+    tried.retainAll(rest);
+    told = named;
+    first.addAll(rest);
+    queue = List.copyOf(first);
   }
 }

@@ -385,6 +385,7 @@ final class SessionMachine {
 
   /** Sends the first frame of a stream. From here on nothing is taken from the one before. */
   private void openOn(int streamNo, Moment at) {
+    dialer.addresses.arrived();
     dialer.stop();
     abandonLink();
     link = new Link.Opening(streamNo, at, at.nanos() + openNanos(at));
@@ -506,6 +507,6 @@ final class SessionMachine {
     link = new Link.Up(up.streamNo, up.sinceNanos, true);
     if (!dialer.isIdle()) return;
     long bound = Math.min(TimeUnit.SECONDS.toNanos(1), Durations.nanos(draining.getLeaveWithin()) / 2);
-    dialer.rest(at.nanos(), bound);
+    dialer.rest(at.nanos(), Math.min(bound, leftNanos(at) / 4));
   }
 }

@@ -256,7 +256,7 @@ class SessionConnectTest {
         run.pass(1500);
         tried.addAll(run.dials());
       }
-      assertEquals(List.of("c:1", "d:1", "b:1", "a:1", "c:1"), tried);
+      assertEquals(List.of("d:1", "c:1", "b:1", "a:1", "d:1"), tried);
     }
 
     @Test
@@ -284,7 +284,7 @@ class SessionConnectTest {
     void areGoneToWhenTheyCameSinceAndNotWhenTheyAreNoMore() {
       MachineRun run = among("b:1");
       run.receive(1, serversAre("c:1"));
-      assertEquals(List.of("c:1", "a:1"), run.machine.addresses());
+      assertEquals(List.of("c:1", "a:1", "b:1"), run.machine.addresses());
       run.breaks(1);
       run.pass(0);
       assertEquals(List.of("c:1"), run.dials());
@@ -306,7 +306,42 @@ class SessionConnectTest {
         run.receive(1, openedAmong("b:1", "c:1", "d:1"));
         firsts.add(run.machine.addresses().get(0));
       }
-      assertEquals(List.of("b:1", "c:1", "d:1"), firsts);
+      assertEquals(List.of("d:1", "c:1", "b:1"), firsts);
+    }
+
+    @Test
+    void areNotGoneToBeforeAllOthersWhenTheyCameSince() {
+      List<Integer> places = new ArrayList<>();
+      for (double chance : new double[] {0, 0.4, 0.8}) {
+        double[] random = {0};
+        MachineRun run = setup().random(() -> random[0]).run();
+        run.acquire("a");
+        run.connected(run.dialed());
+        run.receive(1, openedAmong("b:1", "c:1", "d:1"));
+        random[0] = chance;
+        run.receive(1, serversAre("b:1", "c:1", "d:1", "e:1"));
+        places.add(run.machine.addresses().indexOf("e:1"));
+      }
+      assertEquals(List.of(0, 1, 3), places);
+    }
+
+    @Test
+    void areKeptWhileTheClientIsThereOrTheyAreAwayForAMoment() {
+      AddressList list = new AddressList(List.of("a:1"), () -> 0);
+      list.next();
+      list.arrived();
+      list.learn(List.of("b:1"));
+      list.next();
+      list.arrived();
+      // It is on b:1 now, and tries c:1.
+      list.learn(List.of("a:1", "c:1"));
+      assertEquals("c:1", list.next());
+      list.learn(List.of("a:1", "d:1"));
+      assertEquals(List.of("d:1", "a:1", "b:1", "c:1"), list.all());
+      list.learn(List.of("a:1"));
+      assertEquals(List.of("a:1", "d:1", "b:1", "c:1"), list.all());
+      list.learn(List.of("a:1"));
+      assertEquals(List.of("a:1", "b:1", "c:1"), list.all());
     }
 
     @Test
