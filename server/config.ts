@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
@@ -211,6 +212,7 @@ function readEtcd(given: Given): EmbeddedEtcdConfig | ExistingEtcdConfig {
 function readExisting(given: Given): ExistingEtcdConfig {
   const parsed = given.parsed("etcd-endpoints", parseEndpoints);
   const ca = given.file("etcd-ca");
+  if (ca?.includes("-----BEGIN CERTIFICATE-----") === false) throw given.wrong("etcd-ca", "has no certificate in PEM");
   const client = readPair(given, "etcd-cert", "etcd-key");
   const wantsTls = parsed.scheme === "https" || ca !== undefined || client !== undefined;
   if (wantsTls && parsed.scheme === "http")
@@ -254,12 +256,24 @@ function readPair(given: Given, certName: SettingName, keyName: SettingName): Ce
   if (certificate === undefined && key === undefined) return undefined;
   if (certificate === undefined) throw given.wrong(keyName, `means nothing without --${certName}`);
   if (key === undefined) throw given.wrong(certName, `needs --${keyName}`);
-  try {
-    createSecureContext({ cert: certificate, key });
-  } catch (error) {
-    throw given.wrong(certName, `cannot be used with --${keyName} (${(error as Error).message}): are they swapped?`);
-  }
+  const problem = pairProblem(certificate, key);
+  if (problem !== undefined)
+    throw given.wrong(
+      certName,
+      `cannot be used with --${keyName}: ${problem}; are they swapped, or is the key encrypted?`,
+    );
   return { certificate, key };
+}
+
+function pairProblem(cert: Buffer, key: Buffer): string | undefined {
+  try {
+    createSecureContext({ cert, key });
+    // OpenSSL itself compares those of the same algorithm only.
+    if (new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) return undefined;
+    return "the key is that of another certificate";
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function refuseExposed(given: Given, config: Config): void {

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Who has a data folder: written when it is taken, gone when it is given back. */
@@ -22,12 +22,13 @@ export interface DataFolder extends Disposable {
  * Rejects with an error of one line when another server runs on it.
  */
 export async function takeDataFolder(path: string, onLeftOver: (etcdPid: number) => void): Promise<DataFolder> {
+  const file = join(path, "owner.json");
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.W_OK);
   } catch (error) {
-    throw new Error(`the data folder ${path} cannot be made (${(error as Error).message}): give another with --data`);
+    throw new Error(`the data folder ${path} cannot be had (${(error as Error).message}): give another with --data`);
   }
-  const file = join(path, "owner.json");
   const owner = readOwner(file);
   if (owner !== undefined && owner.server !== process.pid && isAlive(owner.server))
     throw new Error(

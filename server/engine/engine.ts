@@ -378,12 +378,15 @@ export class Engine implements LockEngine, SessionOpenerHost, AdministrationHost
   }
 
   /** Each as its session is proven: not all clients in the instant in which a server comes or goes. */
-  private tellOfServers({ stream }: Session): void {
-    const link = this.linksByStream.get(stream as SessionStream);
+  private tellOfServers(session: Session): void {
+    const link = this.linksByStream.get(session.stream as SessionStream);
     if (link?.state.at !== "open" || link.state.told === this.others) return;
     const told = link.state.told.join();
+    const servers = this.others.join();
     link.state.told = this.others;
-    if (told !== this.others.join()) link.stream.send({ kind: "servers", servers: this.others });
+    if (told === servers) return;
+    link.stream.send({ kind: "servers", servers: this.others });
+    this.note({ kind: "servers.told", session, servers });
   }
 
   took(session: Session): void {

@@ -71,8 +71,10 @@ export class Evacuation {
   }
 
   private tell(servers: readonly string[]): void {
-    for (const { stream } of this.movable()) {
+    for (const { stream, state } of this.movable()) {
       this.told.add(stream);
+      // When the store is back, its client is to hear of all of them again.
+      if (state.at === "open") state.told = servers;
       stream.send({ kind: "draining", leaveWithinMs: LEAVE_WITHIN_MS, servers });
     }
   }

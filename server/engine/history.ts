@@ -174,6 +174,7 @@ export class History implements Telemetry {
         this.ofServer(note.again ? "the server is registered again: its key was gone" : "the server is registered");
         return;
       case "heartbeat.late":
+      case "servers.told":
       case "store.committed":
       case "lease.renewed":
       case "stream.cut-off":

@@ -41,6 +41,8 @@ export type EngineNote =
   | { readonly kind: "server.draining"; readonly leaveWithinMs: number; readonly sessions: number }
   /** A client's heartbeat came after more than half of its TTL: it, or the network, is close to losing everything. */
   | { readonly kind: "heartbeat.late"; readonly session: NotedSession; readonly sinceMs: number }
+  /** A client was told that the other servers are others now. */
+  | { readonly kind: "servers.told"; readonly session: NotedSession; readonly servers: string }
   /** A stream was cut off because its client did not read: so many events were not sent. */
   | { readonly kind: "stream.cut-off"; readonly droppedEvents: number }
   /** A lease was renewed, or not. */

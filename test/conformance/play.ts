@@ -119,8 +119,6 @@ class Playing {
       }
       case "etcd":
         return act(this.#etcdRelay!, what);
-      case "time":
-        return delay(fields.ms as number);
       case "server":
         if (what === "add") return this.#addServer();
         return this.#serverDo(what, this.#servers[fields.at as number]!, fields);

@@ -29,7 +29,6 @@ export interface Scenario {
  * - "net": `cut`, `blackHole`, `dropReplies`, `mend` what is between client `of` and its servers, or the one `at` an index.
  * - "server": `kill`, `stop` (SIGTERM), `pause`, `resume` server `at` of the scenario's own; `logs` awaits a line of its log
  *   that `text` matches; `add` starts one more.
- * - "time": `passes`, `ms` milliseconds of it.
  * - "etcd": `cut`, `blackHole`, `mend` what is between the scenario's own servers and etcd.
  * - "driver": `pause`, `resume` or `kill` the process of client `of`; only if `alone`.
  * - what was put off, by the label that it was given: `answers` compares what it is answered; `pending` sees that it

@@ -117,7 +117,7 @@ describe("a server with an etcd of its own", () => {
     const taken = join(data.path, "taken");
     writeFileSync(taken, "");
     expect(await failure(["--data", taken])).toMatch(
-      /^1: holdfast: the data folder .*taken cannot be made \(.*\): give another with --data$/,
+      /^1: holdfast: the data folder .*taken cannot be had \(.*\): give another with --data$/,
     );
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { serverKey } from "../../server/core/keys.ts";
-import { close, EngineBench, type TestStream } from "./engine-bench.ts";
+import { close, EngineBench, heartbeat, type TestStream } from "./engine-bench.ts";
 
 interface Scene {
   readonly bench: EngineBench;
@@ -38,6 +38,18 @@ describe("a server that has lost its store", () => {
     expect(keeping.events()).toEqual([{ kind: "draining", leaveWithinMs: 2000, servers: ["c:1"] }]);
     bench.clock.turn(10_000);
     expect([keeping.events(), bound.events(), bench.asked.length]).toEqual([[], [], 1]);
+  });
+
+  it("tells those who stayed of all servers when the store is back", () => {
+    const { bench, keeping } = scene(["b", "c"]);
+    bench.store.held.add("read");
+    bench.clock.turn(6000);
+    bench.asked[0]!.answer(["c:1"]);
+    bench.store.held.clear();
+    for (const read of bench.store.reads.splice(0)) read.answer({ kind: "revision", revision: bench.store.revision });
+    bench.clock.turn(1000);
+    bench.do(keeping, heartbeat(1n));
+    expect(keeping.told()).toEqual(["draining", "heartbeat-ack 1", "servers b:1 c:1"]);
   });
 
   it("does so too when reads are answered and no write is committed", () => {

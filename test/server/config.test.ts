@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +17,8 @@ function file(name: string, text: string | Buffer): string {
 }
 
 const pair = newAuthority().issue("localhost");
+// Of another algorithm than the pair's, which OpenSSL does not mind.
+const rsaKey = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ type: "pkcs8", format: "pem" });
 const certificate = file("cert.pem", pair.certificate);
 const key = file("key.pem", pair.key);
 
@@ -171,7 +174,19 @@ describe("settings of a server", () => {
       'HOLDFAST_INSECURE: "yes" is neither true nor false',
     ],
     ["a path that is empty", { data: "" }, {}, "--data: is empty: give a path"],
-    ["swapped files", { "tls-cert": key, "tls-key": certificate }, {}, "--tls-cert: cannot be used with --tls-key ("],
+    ["swapped files", { "tls-cert": key, "tls-key": certificate }, {}, "--tls-cert: cannot be used with --tls-key: "],
+    [
+      "the key of another certificate",
+      { "tls-cert": certificate, "tls-key": file("rsa.pem", rsaKey) },
+      {},
+      "--tls-cert: cannot be used with --tls-key: the key is that of another certificate; are they swapped, or is",
+    ],
+    [
+      "authorities that are none",
+      { "etcd-endpoints": "a:1", "etcd-ca": key },
+      {},
+      "--etcd-ca: has no certificate in PEM",
+    ],
     ["half a certificate", { "tls-cert": certificate }, {}, "--tls-cert: needs --tls-key"],
     ["the other half", { "tls-key": key }, {}, "--tls-key: means nothing without --tls-cert"],
     ["a file that is not there", { "tls-cert": "/nowhere/x" }, {}, "--tls-cert: cannot be read: ENOENT"],

@@ -1,8 +1,10 @@
 import { isFree } from "../../server/adapters/etcd/embedded.ts";
 
-/** Each of the processes in which vitest runs tests side by side has ports of its own, below those of `freePort`. */
-const EACH = 3_000;
-const first = 1_024 + (Number(process.env.VITEST_POOL_ID ?? 1) % 3) * EACH;
+/** Each of up to three processes in which vitest runs tests side by side has ports of its own, below those of `freePort`. */
+const EACH = 2_900;
+const worker = Number(process.env.VITEST_POOL_ID ?? 1);
+if (worker > 3) throw new Error("there are ports for three workers");
+const first = 1_100 + (worker - 1) * EACH;
 let next = Math.floor(Math.random() * EACH);
 
 /**

@@ -52,6 +52,7 @@ function levelOf(note: EngineNote): LogLevel {
     case "claim.denied":
     case "claim.released":
     case "claim.lost":
+    case "servers.told":
       return "debug";
     case "deadlock.found":
     case "server.draining":

@@ -194,6 +194,7 @@ function recorder(
       case "server.registered":
         return registrations.add(1);
       case "server.draining":
+      case "servers.told":
         return;
       case "engine.paused":
         return pauses.record(note.forMs / 1_000);
