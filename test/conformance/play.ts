@@ -85,7 +85,9 @@ class Playing {
   }
 
   async #addServer(): Promise<void> {
-    const options = { etcd: this.#etcdRelay!.endpoint, flags: this.#scenario.flags ?? toldByNobody };
+    // A prefix of its own: they know of no servers but each other.
+    const flags = ["--prefix", `${this.#stage.scope}/`, ...(this.#scenario.flags ?? toldByNobody)];
+    const options = { etcd: this.#etcdRelay!.endpoint, flags };
     // One that a busy machine kept from starting is tried again.
     const server = await startServer(options).catch(() => startServer(options));
     this.#servers.push(this.#parts.use(server));
