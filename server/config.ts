@@ -141,6 +141,8 @@ export function readConfig(
   return config;
 }
 
+const settingOf = (name: SettingName): Setting => settings.find((one) => one.name === name)!;
+
 /** What was given, and where, so that a complaint can name it. */
 class Given {
   private readonly flags: Readonly<Partial<Record<SettingName, string | true>>>;
@@ -154,15 +156,14 @@ class Given {
   /** The value given, if one was. */
   text(name: SettingName): string | undefined {
     const flag = this.flags[name];
-    const { value }: Setting = settings.find((one) => one.name === name)!;
+    const { value } = settingOf(name);
     if (flag === "" && (value === "file" || value === "folder")) throw this.wrong(name, "is empty: give a path");
     return flag === undefined ? this.environment[environmentName(name)] || undefined : String(flag);
   }
 
   /** The value given or the default, as `parse` reads it; that throws what is wrong with it. */
   parsed<Value>(name: SettingName, parse: (text: string) => Value): Value {
-    const setting: Setting = settings.find((one) => one.name === name)!;
-    const text = this.text(name) ?? setting.fallback ?? "";
+    const text = this.text(name) ?? settingOf(name).fallback ?? "";
     try {
       return parse(text);
     } catch (error) {

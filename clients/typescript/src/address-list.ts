@@ -50,16 +50,18 @@ export class AddressList {
    */
   learn(told: readonly string[]): void {
     const others = new Set(told);
-    const named = new Set([...this.#configured, ...others]);
-    const kept = new Set([...named, ...this.#told, this.#last, this.#current]);
-    const known = this.#queue.filter((address) => kept.has(address));
-    const isUntried = (address: string) => others.has(address) && !this.#tried.has(address);
-    const first = known.filter(isUntried);
+    const first: string[] = [];
+    const named: string[] = [];
+    const unnamed: string[] = [];
+    for (const address of this.#queue) {
+      if (others.has(address) && !this.#tried.has(address)) first.push(address);
+      else if (others.has(address) || this.#configured.includes(address)) named.push(address);
+      else if (this.#told.has(address) || address === this.#last || address === this.#current) unnamed.push(address);
+    }
     for (const address of others)
-      if (!known.includes(address)) first.splice(Math.floor(this.#random() * (first.length + 1)), 0, address);
-    const rest = known.filter((address) => !isUntried(address));
-    const isNamed = (address: string) => named.has(address);
-    this.#queue = [...first, ...rest.filter(isNamed), ...rest.filter((address) => !isNamed(address))];
+      if (!this.#queue.includes(address)) first.splice(Math.floor(this.#random() * (first.length + 1)), 0, address);
+    const rest = [...named, ...unnamed];
+    this.#queue = [...first, ...rest];
     this.#tried = new Set(rest.filter((address) => this.#tried.has(address)));
     this.#told = others;
   }

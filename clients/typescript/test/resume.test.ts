@@ -328,6 +328,18 @@ describe("a server that goes away", () => {
     expect(run.dials()).toEqual(["a:1"]);
   });
 
+  it("is left while three quarters of the session are left, however short it is", () => {
+    const run = new MachineRun({ random: () => 0.5 });
+    run.acquire("a");
+    run.connected(run.dialed());
+    run.receive(1, { ...opened(), ttlMs: 2000, validForMs: 2000, heartbeatIntervalMs: 667 }, granted(1n));
+    run.receive(1, draining(10_000));
+    run.pass(247);
+    expect(run.dials()).toEqual([]);
+    run.pass(1);
+    expect(run.dials()).toEqual(["a:1"]);
+  });
+
   it("is left by closing a session in which nothing is wanted", () => {
     const run = MachineRun.holding(["a"]);
     run.release(1n);

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	pb "github.com/holdfast-lock/holdfast/clients/go/gen/holdfast/v1"
 )
 
@@ -309,6 +311,21 @@ func TestADrainingServerIsNotLeftByAllInTheSameInstant(t *testing.T) {
 	r := holding(t, []string{"a"}, random(0.5))
 	r.receive(1, draining(10*time.Second))
 	r.pass(499 * time.Millisecond)
+	expect(t, "dials", r.dials())
+	r.pass(time.Millisecond)
+	expect(t, "dials", r.dials(), "A")
+}
+
+func TestADrainingServerIsLeftWhileThreeQuartersOfTheSessionAreLeft(t *testing.T) {
+	r := newRun(t, random(0.5))
+	r.acquire("a")
+	r.connected(r.dialed())
+	short := opened()
+	short.GetOpened().Ttl = durationpb.New(2 * time.Second)
+	short.GetOpened().ValidFor = durationpb.New(2 * time.Second)
+	r.receive(1, short, granted(1), draining(10*time.Second))
+	r.dials()
+	r.pass(247 * time.Millisecond)
 	expect(t, "dials", r.dials())
 	r.pass(time.Millisecond)
 	expect(t, "dials", r.dials(), "A")

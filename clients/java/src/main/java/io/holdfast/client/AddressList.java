@@ -17,6 +17,7 @@ final class AddressList {
   /** The schemes of gRPC's own: "unix:7400" is a file. */
   private static final Pattern SCHEME = Pattern.compile("(dns|unix|unix-abstract|ipv4|ipv6|passthrough|vsock|xds):.*");
 
+  /** A host, in brackets if it looks like an IPv6 address, and what looks like a port. */
   private static final Pattern HOST_AND_PORT =
       Pattern.compile("(?:\\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%[\\w.-]+)?]|[^:/\\s\\[\\]]+):(\\d{1,5})");
 

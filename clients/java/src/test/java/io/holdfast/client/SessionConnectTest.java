@@ -386,6 +386,20 @@ class SessionConnectTest {
     }
 
     @Test
+    void isLeftWhileThreeQuartersOfTheSessionAreLeftHoweverShortItIs() {
+      MachineRun run = setup().random(() -> 0.5).run();
+      run.acquire("a");
+      run.connected(run.dialed());
+      run.receive(1, opened(2000));
+      run.receive(1, granted(1));
+      run.receive(1, draining());
+      run.pass(247);
+      assertEquals(List.of(), run.dials());
+      run.pass(1);
+      assertEquals(List.of("a:1"), run.dials());
+    }
+
+    @Test
     void isLeftByClosingASessionInWhichNothingIsWanted() {
       MachineRun run = holding("a");
       run.release(1);
